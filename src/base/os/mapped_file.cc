@@ -1,0 +1,88 @@
+#include "base/os/mapped_file.h"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace quern::os {
+namespace {
+
+// Closes the descriptor on every way out.
+class Fd {
+ public:
+  explicit Fd(int fd) : fd_(fd) {}
+  ~Fd() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+std::unexpected<Status> OpenError(const std::filesystem::path& path, int error) {
+  const Code code = error == ENOENT || error == ENOTDIR ? Code::kNotFound
+                    : error == EACCES || error == EPERM ? Code::kPermission
+                                                        : Code::kInternal;
+  return Error(code, fmt::format("cannot open {}: {}", path.string(), std::strerror(error)));
+}
+
+// Opens a regular file and reports its size.
+Result<std::pair<int, size_t>> OpenRegular(const std::filesystem::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return OpenError(path, errno);
+  struct stat info;
+  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    ::close(fd);
+    return Error(Code::kInvalidArgument, fmt::format("{} is not a regular file", path.string()));
+  }
+  return std::pair<int, size_t>(fd, static_cast<size_t>(info.st_size));
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::filesystem::path& path) {
+  QUERN_ASSIGN(const auto opened, OpenRegular(path));
+  const Fd fd(opened.first);
+  const size_t size = opened.second;
+  if (size == 0) return std::shared_ptr<const MappedFile>(new MappedFile(path, nullptr, 0));
+  void* data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+  if (data == MAP_FAILED) {
+    return Error(Code::kInternal, fmt::format("cannot map {} ({} bytes): {}", path.string(), size, std::strerror(errno)));
+  }
+  return std::shared_ptr<const MappedFile>(new MappedFile(path, static_cast<const std::byte*>(data), size));
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+Result<std::string> ReadTextFile(const std::filesystem::path& path, size_t max_bytes) {
+  QUERN_ASSIGN(const auto opened, OpenRegular(path));
+  const Fd fd(opened.first);
+  if (opened.second > max_bytes) {
+    return Error(Code::kExhausted,
+                 fmt::format("{} has {} bytes, more than the limit of {}", path.string(), opened.second, max_bytes));
+  }
+  std::string text(opened.second, '\0');
+  size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t n = ::read(fd.get(), text.data() + done, text.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return Error(Code::kInternal, fmt::format("cannot read {}: {}", path.string(), std::strerror(errno)));
+    if (n == 0) break;
+    done += static_cast<size_t>(n);
+  }
+  text.resize(done);
+  return text;
+}
+
+}  // namespace quern::os

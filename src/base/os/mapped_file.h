@@ -1,0 +1,39 @@
+// A read-only file mapped into memory. Two processes that map one file share its pages.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <span>
+
+#include "base/status.h"
+
+namespace quern::os {
+
+// Owns the mapping; views into bytes() are valid until destruction. Thread-safe after Open.
+class MappedFile {
+ public:
+  // Errors: kNotFound (no such file), kPermission, kInvalidArgument (a directory or device), kInternal (mmap failed).
+  // An empty file maps to an empty span.
+  static Result<std::shared_ptr<const MappedFile>> Open(const std::filesystem::path& path);
+
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  MappedFile(std::filesystem::path path, const std::byte* data, size_t size)
+      : path_(std::move(path)), data_(data), size_(size) {}
+
+  std::filesystem::path path_;
+  const std::byte* data_;
+  size_t size_;
+};
+
+// Whole small file as text. Errors as Open, and kExhausted when the file is larger than max_bytes.
+Result<std::string> ReadTextFile(const std::filesystem::path& path, size_t max_bytes);
+
+}  // namespace quern::os

@@ -1,0 +1,49 @@
+#include "base/os/mapped_file.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <fstream>
+
+namespace quern::os {
+namespace {
+
+std::filesystem::path WriteTemp(const std::string& name, const std::string& text) {
+  const auto path = std::filesystem::path(testing::TempDir()) / name;
+  std::ofstream(path, std::ios::binary) << text;
+  return path;
+}
+
+TEST(MappedFile, ShowsTheFilesBytes) {
+  const auto path = WriteTemp("quern_mapped", std::string("a\0b", 3));
+  const auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file.has_value());
+  ASSERT_EQ((*file)->bytes().size(), 3U);
+  EXPECT_EQ((*file)->bytes()[2], std::byte{'b'});
+}
+
+TEST(MappedFile, MapsAnEmptyFileToNothing) {
+  const auto file = MappedFile::Open(WriteTemp("quern_empty", ""));
+  ASSERT_TRUE(file.has_value());
+  EXPECT_TRUE((*file)->bytes().empty());
+}
+
+TEST(MappedFile, NamesTheMissingFile) {
+  const auto file = MappedFile::Open("/nonexistent/quern");
+  ASSERT_FALSE(file.has_value());
+  EXPECT_EQ(file.error().code(), Code::kNotFound);
+  EXPECT_NE(file.error().message().find("/nonexistent/quern"), std::string::npos);
+}
+
+TEST(MappedFile, RefusesADirectory) {
+  EXPECT_EQ(MappedFile::Open("/tmp").error().code(), Code::kInvalidArgument);
+}
+
+TEST(ReadTextFile, StopsAtTheLimit) {
+  const auto path = WriteTemp("quern_text", "hello");
+  EXPECT_EQ(*ReadTextFile(path, 5), "hello");
+  EXPECT_EQ(ReadTextFile(path, 4).error().code(), Code::kExhausted);
+}
+
+}  // namespace
+}  // namespace quern::os
