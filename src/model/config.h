@@ -1,0 +1,81 @@
+// What a checkpoint says about itself: numbers, comparable and printable. Axis names used in shape comments everywhere:
+//   d_model, n_layers, n_heads, n_kv_heads, head_dim, d_ff, n_experts, n_experts_used, d_ff_expert, vocab (rows of the
+//   embedding, padding included).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+
+namespace quern::model {
+
+enum class Architecture { kQwen2, kQwen3, kQwen3Moe };
+
+// "qwen2", "qwen3", "qwen3_moe".
+std::string_view ArchitectureName(Architecture architecture);
+
+// A layer's token mixer. Recurrent kinds join with qwen3_next; code that walks layers must switch on this.
+enum class LayerKind { kFullAttention };
+
+// Static YaRN scaling of the rotary embedding (docs: spec of the published configurations).
+struct YarnScaling {
+  double factor;
+  int original_context;
+  double beta_fast = 32;
+  double beta_slow = 1;
+  std::optional<double> attention_factor;  // default 0.1 ln(factor) + 1
+};
+
+struct ModelConfig {
+  Architecture architecture = Architecture::kQwen3Moe;
+  int d_model = 0;
+  int n_layers = 0;
+  int n_heads = 0;
+  int n_kv_heads = 0;
+  int head_dim = 0;
+  int d_ff = 0;  // dense feed-forward width; 0 when every layer is MoE
+  int vocab = 0;
+  int context_length = 0;  // max_position_embeddings
+  float norm_eps = 1e-6F;
+  double rope_theta = 1e6;
+  std::optional<YarnScaling> yarn;
+  bool tied_embeddings = false;
+  bool attention_bias = false;  // q, k, v biases (qwen2)
+  bool qk_norm = false;         // per-head RMSNorm before RoPE (qwen3, qwen3_moe)
+  // Mixture of experts; n_experts == 0 means dense everywhere.
+  int n_experts = 0;
+  int n_experts_used = 0;
+  int d_ff_expert = 0;
+  bool norm_topk_prob = true;
+  int decoder_sparse_step = 1;
+  std::vector<int> mlp_only_layers;
+
+  std::vector<int> eos_tokens;  // config.json's own; generation_config adds to them
+
+  bool IsMoeLayer(int layer) const;
+  LayerKind KindOf(int layer) const;
+  int64_t CountParameters() const;
+  // Bytes of K and V per token over all layers at bytes_per_value each.
+  int64_t KvBytesPerToken(int bytes_per_value) const;
+
+  bool operator==(const ModelConfig&) const = default;
+};
+
+// Sampling defaults and stop ids of generation_config.json (or of GGUF general.sampling.*).
+struct GenerationConfig {
+  std::optional<float> temperature, top_p, min_p, repetition_penalty;
+  std::optional<int> top_k;
+  std::vector<int> eos_tokens;
+};
+
+// From the text of config.json. Errors: kCorrupt (not JSON, wrong types: the message names the key), kUnsupported
+// (another architecture, rope scaling or quantisation: named), kInvalidArgument (values that contradict each other or
+// pass the limits of docs/limits.md).
+Result<ModelConfig> ParseConfig(std::string_view json);
+Result<GenerationConfig> ParseGenerationConfig(std::string_view json);
+
+}  // namespace quern::model

@@ -1,0 +1,115 @@
+// A loaded checkpoint that can compute. State is split in four: ModelConfig (numbers), the weights inside Model (const after
+// load), Activations (scratch, one per caller of Forward), SequenceState (one per sequence: its place in the KV pool and,
+// later, recurrent state).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "model/config.h"
+
+namespace quern::model {
+
+using TokenId = int32_t;
+
+// Tokens per KV page. A sequence holds whole pages; a page belongs to one sequence (sharing comes with the prefix cache).
+inline constexpr int kKvPageTokens = 32;
+
+// Memory for keys and values of all sequences. Owned by the engine, engine thread only, outlives its SequenceStates.
+class KvPool {
+ public:
+  // Room for n_pages * kKvPageTokens tokens of this model, allocated lazily by the system. Errors: kExhausted.
+  static Result<std::unique_ptr<KvPool>> Create(const ModelConfig& config, int n_pages);
+  virtual ~KvPool() = default;
+
+  virtual int n_pages() const = 0;
+  virtual int n_free_pages() const = 0;
+  virtual size_t bytes_total() const = 0;
+  virtual size_t bytes_used() const = 0;
+};
+
+// One sequence's timeline. Movable; returns its pages to the pool on destruction. Engine thread only.
+class SequenceState {
+ public:
+  static std::unique_ptr<SequenceState> Create(KvPool& pool);
+  virtual ~SequenceState() = default;
+
+  // Tokens whose keys and values are stored: the position of the next token.
+  virtual int n_tokens() const = 0;
+
+  // Makes sure that n more tokens fit. Errors: kExhausted (no free pages; nothing changed).
+  virtual Result<void> Reserve(int n) = 0;
+
+  // Forgets everything from position n on; n <= n_tokens().
+  virtual void Truncate(int n) = 0;
+};
+
+enum class LogitsFor { kNone, kLast, kAll };
+
+// Consecutive new tokens of one sequence; the first stands at sequence->n_tokens(). A batch never names one
+// sequence twice.
+struct Segment {
+  SequenceState* sequence;
+  std::span<const TokenId> tokens;  // not empty; ids in [0, vocab)
+  LogitsFor logits = LogitsFor::kLast;
+};
+
+// Called while loading; done goes from 0 to total (bytes). Optional.
+using ProgressFn = std::function<void(uint64_t done, uint64_t total)>;
+
+struct LoadOptions {
+  ProgressFn progress;
+};
+
+// What one kind of tensor takes in the checkpoint, for `quern inspect`.
+struct TensorClassInfo {
+  std::string name;   // "embedding", "attention", "experts", "ffn", "router", "norms", "lm_head"
+  std::string types;  // e.g. "bf16" or "q4_k, q6_k"
+  int64_t n_parameters = 0;
+  uint64_t n_bytes = 0;
+};
+
+struct ForwardResult {
+  std::span<const float> logits;  // [n_rows, vocab], rows in batch order; valid until the next Forward on activations
+  int n_rows = 0;
+};
+
+// Scratch for Forward, sized on first use and reused. One caller at a time.
+class Activations {
+ public:
+  static std::unique_ptr<Activations> Create();
+  virtual ~Activations() = default;
+};
+
+// Receives a layer's output for tests and goldens: layer -1 is the embedding, n_layers the final norm.
+// x: [n_rows, d_model] f32.
+using LayerObserver = std::function<void(int layer, std::span<const float> x, int n_rows)>;
+
+// Thread-safe after Load (Forward takes all mutable state as arguments).
+class Model {
+ public:
+  // path: a directory with config.json and safetensors, or a .gguf file (the first part when split).
+  // Errors: kNotFound, kCorrupt, kUnsupported; messages name file, tensor, offset, expected and seen.
+  static Result<std::unique_ptr<Model>> Load(const std::filesystem::path& path, const LoadOptions& options = {});
+  virtual ~Model() = default;
+
+  virtual const ModelConfig& config() const = 0;
+  virtual std::vector<TensorClassInfo> DescribeTensors() const = 0;
+  virtual uint64_t weight_bytes() const = 0;
+
+  // Computes all segments in one batch and appends their tokens to the sequences. A row's result depends on that
+  // row's sequence alone: not on the batch, not on how the sequence was cut into segments, not on pool.n_threads().
+  // Space must have been reserved. Errors: kInvalidArgument (id out of range, context exceeded).
+  virtual Result<ForwardResult> Forward(std::span<const Segment> segments, Activations& activations, ThreadPool& pool,
+                                        const LayerObserver* observer = nullptr) const = 0;
+};
+
+}  // namespace quern::model
