@@ -1,0 +1,57 @@
+# Quern: make run (set up, build, serve the model in the box), make test (set up, build, run every test).
+PORT ?= 8080
+JOBS ?= $(shell nproc)
+SECONDS_EACH ?= 60
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.PHONY: help setup build run test unit asan tsan fuzz bench format lint clean
+
+help:
+	@echo "make run     set up, build, and serve the model in the box on http://127.0.0.1:$(PORT) (PORT=...)"
+	@echo "make test    set up, build, and run every test"
+	@echo "make build   set up and build; the program is build/quern"
+	@echo "make bench   measure tokenizer, kernels and server"
+	@echo "make asan | tsan   the unit and API tests under sanitizers"
+	@echo "make fuzz    every fuzz target for SECONDS_EACH=$(SECONDS_EACH) seconds"
+	@echo "make format | lint"
+
+setup:
+	@scripts/setup.sh build
+
+build: setup
+	@scripts/build.sh release -j $(JOBS) quern
+	@cp -f build/release/src/cli/quern build/quern.new && mv -f build/quern.new build/quern
+
+run: build
+	@exec build/quern serve --listen 127.0.0.1:$(PORT)
+
+test:
+	@scripts/setup.sh test
+	@scripts/test.sh -j $(JOBS)
+
+unit: setup
+	@scripts/build.sh release -j $(JOBS) quern_tests
+	@ctest --test-dir build/release --output-on-failure
+
+asan tsan:
+	@scripts/setup.sh test
+	@scripts/sanitize.sh $@ -j $(JOBS)
+
+fuzz:
+	@scripts/setup.sh test
+	@scripts/fuzz.sh $(SECONDS_EACH)
+
+bench: build
+	@scripts/setup.sh test
+	@scripts/bench.sh
+
+format:
+	@scripts/setup.sh lint
+	@git ls-files 'src/*.h' 'src/*.cc' 'tests/*.h' 'tests/*.cc' | xargs clang-format -i
+
+lint:
+	@scripts/setup.sh lint
+	@scripts/lint.sh
+
+clean:
+	rm -rf build
