@@ -13,7 +13,8 @@ build_packages=(
   libfmt-dev libspdlog-dev prometheus-cpp-dev libtomlplusplus-dev libcli11-dev libutf8proc-dev
   libgtest-dev libbenchmark-dev
 )
-test_packages=(python3-venv "$(cat scripts/fuzz_compiler.txt)")
+mapfile -t fuzz_compiler <scripts/fuzz_compiler.txt
+test_packages=(python3-venv "${fuzz_compiler[@]}")
 lint_packages=(clang-format clang-tidy)
 
 say() { printf 'setup: %s\n' "$*"; }
