@@ -40,9 +40,11 @@ apt_install() {
     die "missing packages; run:  sudo apt-get update && sudo apt-get install -y ${missing[*]}"
   fi
   say "installing ${#missing[@]} Debian packages: ${missing[*]}"
-  as_root apt-get update -qq
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" \
-    >/dev/null || die "apt-get install failed; run it by hand to see why: apt-get install ${missing[*]}"
+  mkdir -p build
+  {
+    as_root apt-get update -qq &&
+      as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+  } >build/apt.log 2>&1 || { tail -n 20 build/apt.log >&2; die "apt-get install failed (all of it in build/apt.log)"; }
 }
 
 # The Rust part needs a toolchain newer than Debian 12's default one; the packages cargo-web and rustc-web carry one.
