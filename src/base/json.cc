@@ -1,0 +1,155 @@
+#include "base/json.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <boost/json/basic_parser_impl.hpp>
+#include <boost/json/value_stack.hpp>
+#include <cstdint>
+#include <exception>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace quern {
+namespace {
+
+namespace json = boost::json;
+
+// Builds the value and counts. A handler that is unhappy leaves a sentence in `problem` and any error code.
+struct Builder {
+  static constexpr size_t max_object_size = static_cast<size_t>(-1);
+  static constexpr size_t max_array_size = static_cast<size_t>(-1);
+  static constexpr size_t max_key_size = static_cast<size_t>(-1);
+  static constexpr size_t max_string_size = static_cast<size_t>(-1);
+  using Error = json::error_code;
+
+  explicit Builder(const JsonLimits& json_limits) : limits(json_limits) { stack.reset(); }
+
+  bool on_document_begin(Error&) { return true; }
+  bool on_document_end(Error&) { return true; }
+  bool on_array_begin(Error& error) { return Count(error); }
+  bool on_array_end(size_t n, Error&) { return stack.push_array(n), true; }
+  bool on_object_begin(Error& error) { return Count(error); }
+  bool on_object_end(size_t n, Error& error) {
+    if (!DropKeys(n, error)) return false;
+    return stack.push_object(n), true;
+  }
+  bool on_string_part(json::string_view part, size_t, Error&) { return stack.push_chars(part), true; }
+  bool on_string(json::string_view part, size_t, Error& error) {
+    return Count(error) && (stack.push_string(part), true);
+  }
+  bool on_key_part(json::string_view part, size_t, Error&) {
+    partial_key.append(part.data(), part.size());
+    return stack.push_chars(part), true;
+  }
+  bool on_key(json::string_view part, size_t, Error&) {
+    partial_key.append(part.data(), part.size());
+    keys.push_back(std::exchange(partial_key, {}));
+    return stack.push_key(part), true;
+  }
+  bool on_number_part(json::string_view, Error&) { return true; }
+  bool on_int64(int64_t value, json::string_view, Error& error) {
+    return Count(error) && (stack.push_int64(value), true);
+  }
+  bool on_uint64(uint64_t value, json::string_view, Error& error) {
+    return Count(error) && (stack.push_uint64(value), true);
+  }
+  bool on_double(double value, json::string_view, Error& error) {
+    return Count(error) && (stack.push_double(value), true);
+  }
+  bool on_bool(bool value, Error& error) { return Count(error) && (stack.push_bool(value), true); }
+  bool on_null(Error& error) { return Count(error) && (stack.push_null(), true); }
+  bool on_comment_part(json::string_view, Error&) { return true; }
+  bool on_comment(json::string_view, Error&) { return true; }
+
+  bool Count(Error& error) {
+    if (++n_values <= limits.max_values) return true;
+    problem = Status(Code::kExhausted, fmt::format("more than the limit of {} values", limits.max_values));
+    error = json::error::array_too_large;
+    return false;
+  }
+
+  // The n keys of the object that ends here are the last n seen. Sorting instead of hashing: no input makes it slow.
+  bool DropKeys(size_t n, Error& error) {
+    const auto begin = keys.end() - static_cast<std::ptrdiff_t>(n);
+    std::sort(begin, keys.end());
+    const auto twice = std::adjacent_find(begin, keys.end());
+    if (twice != keys.end()) {
+      problem = Status(Code::kCorrupt, fmt::format("name \"{}\" stands twice in one object", twice->substr(0, 200)));
+      error = json::error::extra_data;
+      return false;
+    }
+    keys.erase(begin, keys.end());
+    return true;
+  }
+
+  const JsonLimits& limits;
+  json::value_stack stack;
+  std::vector<std::string> keys;  // of all open objects, outermost first
+  std::string partial_key;
+  size_t n_values = 0;
+  Status problem{Code::kCorrupt, ""};
+};
+
+std::string Place(std::string_view text, size_t at) {
+  at = std::min(at, text.size());
+  const std::string_view before = text.substr(0, at);
+  const auto line = 1 + std::count(before.begin(), before.end(), '\n');
+  const size_t line_start = before.rfind('\n');
+  const size_t column = line_start == std::string_view::npos ? at + 1 : at - line_start;
+  return fmt::format("line {} column {}", line, column);
+}
+
+}  // namespace
+
+Result<boost::json::value> ParseJson(std::string_view text, const JsonLimits& limits) {
+  if (text.size() > limits.max_bytes) {
+    return Error(Code::kExhausted,
+                 fmt::format("JSON text has {} bytes, more than the limit of {}", text.size(), limits.max_bytes));
+  }
+  try {
+    json::parse_options options;
+    options.max_depth = limits.max_depth;
+    json::basic_parser<Builder> parser(options, limits);
+    json::error_code error;
+    const size_t consumed = parser.write_some(false, text.data(), text.size(), error);
+    if (!error && consumed < text.size()) error = json::error::extra_data;
+    if (error) {
+      const std::string place = Place(text, consumed);
+      const Status& problem = parser.handler().problem;
+      if (!problem.message().empty()) return std::unexpected(problem.WithContext("JSON " + place));
+      if (error == json::error::too_deep) {
+        return Error(Code::kExhausted,
+                     fmt::format("JSON {}: nested deeper than the limit of {}", place, limits.max_depth));
+      }
+      return Error(Code::kCorrupt, fmt::format("not JSON at {}: {}", place, error.message()));
+    }
+    return parser.handler().stack.release();
+  } catch (const std::exception& failure) {
+    return Error(Code::kExhausted, fmt::format("JSON text of {} bytes: {}", text.size(), failure.what()));
+  }
+}
+
+std::string_view JsonKindName(const boost::json::value& value) {
+  switch (value.kind()) {
+    case json::kind::null:
+      return "null";
+    case json::kind::bool_:
+      return "a boolean";
+    case json::kind::int64:
+    case json::kind::uint64:
+      return "an integer";
+    case json::kind::double_:
+      return "a number";
+    case json::kind::string:
+      return "a string";
+    case json::kind::array:
+      return "an array";
+    case json::kind::object:
+      return "an object";
+  }
+  return "nothing";
+}
+
+}  // namespace quern

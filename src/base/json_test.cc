@@ -1,0 +1,46 @@
+#include "base/json.h"
+
+#include <gtest/gtest.h>
+
+#include <boost/json.hpp>
+#include <string>
+
+namespace quern {
+namespace {
+
+std::string ErrorOf(std::string_view text, const JsonLimits& limits = {}) {
+  const auto parsed = ParseJson(text, limits);
+  return parsed.has_value() ? "no error" : parsed.error().ToString();
+}
+
+TEST(ParseJson, KeepsValuesAndTheirOrder) {
+  const auto parsed = ParseJson(R"({"b": [1, -2, 1.5, "x\u00e9\n", null, true], "a": 18446744073709551615})");
+  ASSERT_TRUE(parsed.has_value()) << parsed.error().message();
+  EXPECT_EQ(boost::json::serialize(*parsed),
+            "{\"b\":[1,-2,1.5E0,\"x\xC3\xA9\\n\",null,true],\"a\":18446744073709551615}");
+}
+
+TEST(ParseJson, RefusesANameTwiceHoweverItIsWritten) {
+  EXPECT_EQ(ErrorOf(R"({"a":1,"b":2,"a":3})"), "corrupt: JSON line 1 column 19: name \"a\" stands twice in one object");
+  EXPECT_NE(ErrorOf(R"({"x":{"key":1,"\u006bey":2}})").find("\"key\" stands twice"), std::string::npos);
+  EXPECT_EQ(ErrorOf(R"({"a":{"a":1},"b":{"a":1}})"), "no error");
+}
+
+TEST(ParseJson, SaysWhereTheTextBreaks) {
+  EXPECT_NE(ErrorOf("{\"a\": 1,\n  oops}").find("not JSON at line 2 column"), std::string::npos);
+  EXPECT_NE(ErrorOf("{} x").find("not JSON at line 1"), std::string::npos);
+  EXPECT_NE(ErrorOf("").find("not JSON"), std::string::npos);
+  EXPECT_NE(ErrorOf("\"\xFF\"").find("not JSON"), std::string::npos);
+}
+
+TEST(ParseJson, HoldsItsLimits) {
+  EXPECT_EQ(ErrorOf("[1,2,3]", {.max_values = 4}), "no error");
+  EXPECT_NE(ErrorOf("[1,2,3]", {.max_values = 3}).find("limit of 3 values"), std::string::npos);
+  EXPECT_EQ(ErrorOf("[[[]]]", {.max_depth = 3}), "no error");
+  EXPECT_NE(ErrorOf("[[[]]]", {.max_depth = 2}).find("limit of 2"), std::string::npos);
+  EXPECT_NE(ErrorOf("[1]", {.max_bytes = 2}).find("limit of 2"), std::string::npos);
+  EXPECT_NE(ErrorOf(std::string(100000, '['), {}).find("deeper"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace quern
