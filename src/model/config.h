@@ -28,6 +28,8 @@ struct YarnScaling {
   double beta_fast = 32;
   double beta_slow = 1;
   std::optional<double> attention_factor;  // default 0.1 ln(factor) + 1
+
+  bool operator==(const YarnScaling&) const = default;
 };
 
 struct ModelConfig {
@@ -39,7 +41,7 @@ struct ModelConfig {
   int head_dim = 0;
   int d_ff = 0;  // dense feed-forward width; 0 when every layer is MoE
   int vocab = 0;
-  int context_length = 0;  // max_position_embeddings
+  int context_length = 0;  // max_position_embeddings; under YaRN at least original_context * factor
   float norm_eps = 1e-6F;
   double rope_theta = 1e6;
   std::optional<YarnScaling> yarn;
@@ -65,12 +67,32 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
 };
 
-// Sampling defaults and stop ids of generation_config.json (or of GGUF general.sampling.*).
+// Sampling defaults and stop ids of generation_config.json (or of GGUF general.sampling.*). An explicit do_sample false
+// reads as temperature 0. Absent values are the server's to choose.
 struct GenerationConfig {
   std::optional<float> temperature, top_p, min_p, repetition_penalty;
   std::optional<int> top_k;
   std::vector<int> eos_tokens;
+
+  bool operator==(const GenerationConfig&) const = default;
 };
+
+// Limits of the numbers above, also in docs/limits.md: far above every published model, low enough that no product of
+// a few of them overflows 64 bits.
+inline constexpr int kMaxDModel = 1 << 16;
+inline constexpr int kMaxLayers = 1024;
+inline constexpr int kMaxHeads = 1024;
+inline constexpr int kMaxHeadDim = 1024;
+inline constexpr int kMaxDFf = 1 << 20;
+inline constexpr int kMaxVocab = 1 << 22;
+inline constexpr int kMaxContext = 1 << 24;
+inline constexpr int kMaxExperts = 4096;
+inline constexpr int kMaxEosTokens = 64;
+
+// What every parser ends with: checks that the numbers fit together and into the limits, sets d_ff to 0 when no layer
+// uses it, and raises context_length to what YaRN covers. Errors: kInvalidArgument, naming the config.json key.
+Result<ModelConfig> FinishConfig(ModelConfig config);
+Result<GenerationConfig> FinishGenerationConfig(GenerationConfig config);
 
 // From the text of config.json. Errors: kCorrupt (not JSON, wrong types: the message names the key), kUnsupported
 // (another architecture, rope scaling or quantisation: named), kInvalidArgument (values that contradict each other or
