@@ -1,5 +1,5 @@
-// The engine's public face: everything above it (dialects, server, agent, command line) sees this header and nothing else of
-// engine/ or model/. A Backend turns token ids into token ids; JSON and text never get here.
+// The engine's public face: everything above it (dialects, server, agent, command line) sees this header and nothing
+// else of engine/ or model/. A Backend turns token ids into token ids; JSON and text never get here.
 //
 //   Submit(request, sink) -> Generation      bounded queue, refused with kExhausted/kUnavailable when full
 //   sink(event) ...                          on the backend's thread, in order, last event is Finished, exactly once
@@ -27,22 +27,22 @@ using TokenId = int32_t;
 // How the next token is chosen. Order of application: logit_bias, repetition, presence and frequency penalties,
 // temperature, top_k, top_p, min_p, draw. temperature 0 is greedy (ties to the lower id).
 struct SamplingParams {
-  float temperature = 1.0F;         // >= 0
-  int top_k = 0;                    // 0 = off
-  float top_p = 1.0F;               // (0, 1]
-  float min_p = 0.0F;               // [0, 1], relative to the most likely token
-  float repetition_penalty = 1.0F;  // > 0, multiplicative, over prompt and output
-  float presence_penalty = 0.0F;    // once per token seen in the output
-  float frequency_penalty = 0.0F;   // times its count in the output
-  uint64_t seed = 0;                // same request and seed, same tokens, whatever else runs
+  float temperature = 1.0F;                           // >= 0
+  int top_k = 0;                                      // 0 = off
+  float top_p = 1.0F;                                 // (0, 1]
+  float min_p = 0.0F;                                 // [0, 1], relative to the most likely token
+  float repetition_penalty = 1.0F;                    // > 0, multiplicative, over prompt and output
+  float presence_penalty = 0.0F;                      // once per token seen in the output
+  float frequency_penalty = 0.0F;                     // times its count in the output
+  uint64_t seed = 0;                                  // same request and seed, same tokens, whatever else runs
   std::vector<std::pair<TokenId, float>> logit_bias;  // added to the raw logits; <= -100 bans the token
 };
 
 struct GenerateRequest {
   std::vector<TokenId> prompt;  // not empty, ids below vocab_size
   SamplingParams sampling;
-  int max_tokens = 0;  // 0 = score or prefill only; otherwise at most this many sampled tokens
-  int min_tokens = 0;  // stop tokens are banned before this many
+  int max_tokens = 0;                // 0 = score or prefill only; otherwise at most this many sampled tokens
+  int min_tokens = 0;                // stop tokens are banned before this many
   std::vector<TokenId> stop_tokens;  // sampled, counted, reported, and end the generation
   int n_logprobs = -1;               // -1 none, else the chosen token's log-probability and this many best ones (0..20)
   bool prompt_logprobs = false;      // also report them for the prompt's tokens (needs n_logprobs >= 0)
@@ -57,8 +57,8 @@ struct TokenLogprob {
 // Sent once per sampled token.
 struct TokenEvent {
   TokenId token;
-  int n_generated;  // sampled so far, this one included: the count that usage is made of
-  float logprob;    // 0 unless n_logprobs >= 0
+  int n_generated;                // sampled so far, this one included: the count that usage is made of
+  float logprob;                  // 0 unless n_logprobs >= 0
   std::vector<TokenLogprob> top;  // descending; ties by lower id
 };
 
@@ -71,7 +71,7 @@ struct PromptLogprobsEvent {
 
 // Progress of reading the prompt; sent at most once per computed chunk.
 struct PromptProgressEvent {
-  int n_done;   // prompt tokens whose state is computed or was found in a cache
+  int n_done;  // prompt tokens whose state is computed or was found in a cache
   int n_total;
 };
 
@@ -84,9 +84,9 @@ enum class FinishReason {
 
 struct FinishedEvent {
   FinishReason reason;
-  int n_prompt;      // prompt tokens
-  int n_cached;      // of these, not computed because their state was still there
-  int n_generated;   // sampled tokens, stop token included
+  int n_prompt;                                        // prompt tokens
+  int n_cached;                                        // of these, not computed because their state was still there
+  int n_generated;                                     // sampled tokens, stop token included
   Status error = Status(Code::kInternal, "no error");  // meaningful only for kError
 };
 
@@ -148,9 +148,9 @@ struct BackendInfo {
 
 // Capacities; every one has a default. A larger value costs what its comment says.
 struct EngineLimits {
-  int max_waiting = 256;            // queued requests beyond the running ones; a few KiB each plus their prompt
-  int max_running = 16;             // sequences with state; KV memory for each
-  int max_logit_bias = 1024;        // entries per request
+  int max_waiting = 256;      // queued requests beyond the running ones; a few KiB each plus their prompt
+  int max_running = 16;       // sequences with state; KV memory for each
+  int max_logit_bias = 1024;  // entries per request
   int max_stop_tokens = 256;
   std::chrono::milliseconds max_time{3600 * 1000};  // per request, queueing included
 };
@@ -162,8 +162,8 @@ struct BackendStats {
   uint64_t n_finished = 0;
   uint64_t n_cancelled = 0;
   uint64_t n_failed = 0;
-  double prompt_seconds = 0;     // time spent reading prompts
-  double generate_seconds = 0;   // time spent generating
+  double prompt_seconds = 0;    // time spent reading prompts
+  double generate_seconds = 0;  // time spent generating
   int n_running = 0;
   int n_waiting = 0;
   uint64_t kv_bytes_used = 0;
