@@ -31,7 +31,8 @@ Result<void> CheckSampling(const SamplingParams& s, const BackendInfo& info, con
   for (const auto& [id, bias] : s.logit_bias) {
     if (id < 0 || id >= info.vocab_size)
       return Bad(fmt::format("logit_bias names token {}, ids go from 0 to {}", id, info.vocab_size - 1));
-    if (std::isnan(bias)) return Bad(fmt::format("logit_bias of token {} is not a number", id));
+    if (!(std::abs(bias) <= 1e6F))
+      return Bad(fmt::format("logit_bias of token {} is {}, must be a number between -1e6 and 1e6", id, bias));
   }
   return {};
 }

@@ -1,0 +1,56 @@
+// Logits of one row -> the next token. Everything here is a function of the request, its own tokens and the row: never
+// of the batch, the time or the thread.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/engine.h"
+
+namespace quern::engine {
+
+// Work space, one per engine thread, grown on first use to some bytes per vocabulary entry.
+struct SamplerScratch {
+  std::vector<float> adjusted;
+  std::vector<double> weights;
+  std::vector<TokenLogprob> best;
+};
+
+// One per sequence; one caller at a time. Keeps its own copy of what it needs from the request.
+class Sampler {
+ public:
+  // vocab_size: ids from here on are padding and never chosen. The request has passed CheckRequest.
+  Sampler(const GenerateRequest& request, int vocab_size);
+
+  // The token after n_generated sampled ones. logits: [>= vocab_size], raw. Errors: kInternal (a logit is NaN or
+  // +infinity, or all are -infinity: the model is broken for this row), kInvalidArgument (bias and min_tokens ban
+  // every token).
+  Result<TokenId> Choose(std::span<const float> logits, int n_generated, SamplerScratch& scratch) const;
+
+  // Tells that token is part of the output now; penalties count it.
+  void Accept(TokenId token);
+
+ private:
+  void Adjust(std::span<float> logits, int n_generated) const;
+  TokenId Draw(std::span<const float> logits, float highest, double u, SamplerScratch& scratch) const;
+
+  SamplingParams params_;
+  std::vector<TokenId> stop_tokens_;
+  int min_tokens_;
+  size_t vocab_size_;
+  uint64_t n_prompt_;
+  bool has_penalties_;
+  std::vector<uint64_t> seen_bits_;     // one bit per id, prompt and output; empty without penalties
+  std::vector<TokenId> seen_;           // the ids of these bits
+  std::vector<uint32_t> output_count_;  // per entry of seen_
+  std::vector<uint32_t> seen_idx_;      // id -> entry of seen_; empty without penalties
+};
+
+// Log-probability of token under the softmax of logits[0, vocab_size), and the n_top best (descending, ties by lower
+// id) in top. Errors: kInternal as Choose().
+Result<float> LogprobOf(std::span<const float> logits, TokenId token, int n_top, int vocab_size,
+                        std::vector<TokenLogprob>& top);
+
+}  // namespace quern::engine
