@@ -1,0 +1,65 @@
+// The kernels this process uses, chosen once from what the CPU offers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "base/status.h"
+#include "kernels/tile.h"
+#include "tensor/dtype.h"
+
+namespace quern::kernels {
+
+enum class Isa : uint8_t { kRef, kAvx2, kAvx512 };
+
+// "ref", "avx2", "avx512".
+std::string_view IsaName(Isa isa);
+
+using MatMulFn = void (*)(const MatMulTile& tile);
+
+// How weights of one type are multiplied.
+struct MatMulEntry {
+  RowForm form = RowForm::kF32;
+  MatMulFn fn = nullptr;  // null: this type is not computed with directly (see Matrix::Prepare)
+};
+
+// Function pointers of one level. All are pure and thread-safe. ref defines what is correct; the others differ from it
+// only by the order of f32 additions, by fused multiply-add, by the polynomial exp (relative error below 2e-7), and
+// where a MatMulEntry's form says so (kBF16 activations).
+struct KernelTable {
+  Isa isa = Isa::kRef;
+
+  MatMulEntry f32, f16, bf16, q8_0, q4_0, q4_k, q5_k, q6_k;
+  const MatMulEntry& MatMul(DType type) const;  // fn is null for other types
+
+  // Rows of activations in another form; out has FormRowBytes(form, n) bytes, 64-byte aligned. The integers and scales
+  // are the same on every level.
+  void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
+  void (*to_x8)(const float* x, int64_t n, GroupX8* out);
+  void (*to_x8k)(const float* x, int64_t n, GroupX8K* out);
+
+  // out[i] = w[i] * (x[i] / sqrt(mean(x^2) + eps)); out may alias x.
+  void (*rms_norm)(const float* x, const float* w, int64_t n, float eps, float* out);
+  // out[i] = gate[i] * sigmoid(gate[i]) * up[i]; out may alias either.
+  void (*silu_mul)(const float* gate, const float* up, int64_t n, float* out);
+  // y[i] += a * x[i].
+  void (*add_scaled)(const float* x, float a, int64_t n, float* y);
+  void (*attention)(const AttentionTile& tile);
+};
+
+// The table in use. First call decides: the environment variable QUERN_ISA (ref, avx2, avx512) when set and offered by
+// this CPU (otherwise one warning on stderr), else the best the CPU has. Thread-safe.
+const KernelTable& Kernels();
+
+// The table of one level, or null when this CPU or build does not offer it. Thread-safe.
+const KernelTable* TableFor(Isa isa);
+
+// Makes Kernels() return this level from now on; for tests, benches and --isa. Not while other threads compute.
+// Errors: kInvalidArgument (unknown name), kUnsupported (this CPU does not offer it).
+Result<void> ForceIsa(std::string_view name);
+
+// Bytes of a prepared row of n elements, rounded up to 64.
+size_t FormRowBytes(RowForm form, int64_t n);
+
+}  // namespace quern::kernels

@@ -1,0 +1,182 @@
+#include "kernels/matmul.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "base/check.h"
+#include "kernels/aligned_buffer.h"
+#include "kernels/dispatch.h"
+
+namespace quern::kernels {
+namespace {
+
+// One piece of work is about this many bytes of weights: they stay in a core's L2 while all rows of x pass by, and a
+// piece takes long enough (some 5 us from memory) that handing it out costs nothing.
+constexpr size_t kPieceBytes = 128 * 1024;
+// With many rows arithmetic counts, not bytes: no piece holds more multiply-adds than this.
+constexpr int64_t kPieceOps = int64_t{1} << 24;
+// Outputs per piece are a multiple of this, so that kernels that take several weight rows at once find full groups.
+constexpr int64_t kOutMultiple = 16;
+
+// Rows of one x in one form; jobs point at it.
+struct Preparation {
+  RowsIn x;
+  int64_t cols;
+  RowForm form;
+  size_t row_bytes;
+  size_t offset;  // into the scratch bytes; not used when form is kF32
+};
+
+struct Piece {
+  uint32_t job;
+  uint32_t first;
+  uint32_t n_out;
+};
+
+struct PreparedJob {
+  size_t preparation;
+  size_t first_pointer;  // into x pointers
+  int n;
+  MatMulFn fn;
+};
+
+bool SameRows(const Preparation& p, const RowsIn& x, int64_t cols, RowForm form) {
+  return p.x.data == x.data && p.x.n_rows == x.n_rows && p.x.stride == x.stride && p.cols == cols && p.form == form;
+}
+
+int64_t OutputsPerPiece(const Matrix& weights, int64_t n) {
+  const auto by_bytes = static_cast<int64_t>(kPieceBytes / weights.row_bytes());
+  const int64_t by_ops = kPieceOps / (std::max<int64_t>(n, 1) * weights.cols());
+  return std::max(kOutMultiple, std::min(by_bytes, by_ops) / kOutMultiple * kOutMultiple);
+}
+
+void PrepareRow(const KernelTable& kernels, const Preparation& p, int64_t row, std::byte* base) {
+  const float* x = p.x.data + row * p.x.stride;
+  std::byte* out = base + p.offset + static_cast<size_t>(row) * p.row_bytes;
+  switch (p.form) {
+    case RowForm::kF32:
+      return;
+    case RowForm::kBF16:
+      return kernels.to_bf16(x, p.cols, reinterpret_cast<uint16_t*>(out));
+    case RowForm::kX8:
+      return kernels.to_x8(x, p.cols, reinterpret_cast<GroupX8*>(out));
+    case RowForm::kX8K:
+      return kernels.to_x8k(x, p.cols, reinterpret_cast<GroupX8K*>(out));
+  }
+}
+
+}  // namespace
+
+struct MatMulScratch::Impl {
+  AlignedBuffer bytes;
+  std::vector<Preparation> preparations;
+  std::vector<PreparedJob> jobs;
+  std::vector<const void*> pointers;
+  std::vector<Piece> pieces;
+
+  // Finds or adds the preparation of a job's x.
+  size_t PreparationOf(const MatMulJob& job, RowForm form, size_t* n_bytes) {
+    const int64_t cols = job.weights->cols();
+    for (size_t i = preparations.size(); i-- > 0;) {
+      if (SameRows(preparations[i], job.x, cols, form)) return i;
+    }
+    const size_t row_bytes = FormRowBytes(form, cols);
+    preparations.push_back({job.x, cols, form, row_bytes, *n_bytes});
+    if (form != RowForm::kF32) *n_bytes += static_cast<size_t>(job.x.n_rows) * row_bytes;
+    return preparations.size() - 1;
+  }
+
+  // Pointers to the prepared rows that a job uses, in its order.
+  void AddPointers(const MatMulJob& job, const Preparation& p, const std::byte* base) {
+    const int64_t n = job.gather.empty() ? job.x.n_rows : static_cast<int64_t>(job.gather.size());
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t row = job.gather.empty() ? i : job.gather[static_cast<size_t>(i)];
+      QUERN_CHECK(row >= 0 && row < job.x.n_rows);
+      if (p.form == RowForm::kF32) {
+        pointers.push_back(p.x.data + row * p.x.stride);
+      } else {
+        pointers.push_back(base + p.offset + static_cast<size_t>(row) * p.row_bytes);
+      }
+    }
+  }
+
+  void Plan(std::span<const MatMulJob> all, const KernelTable& kernels) {
+    preparations.clear();
+    jobs.clear();
+    pointers.clear();
+    pieces.clear();
+    size_t n_bytes = 0;
+    for (const MatMulJob& job : all) {
+      QUERN_CHECK(job.weights != nullptr && job.weights->rows() > 0 && job.x.data != nullptr && job.y.data != nullptr);
+      const MatMulEntry& entry = kernels.MatMul(job.weights->type());
+      QUERN_CHECK(entry.fn != nullptr);
+      const int64_t n = job.gather.empty() ? job.x.n_rows : static_cast<int64_t>(job.gather.size());
+      jobs.push_back({PreparationOf(job, entry.form, &n_bytes), 0, static_cast<int>(n), entry.fn});
+    }
+    const std::byte* base = bytes.Get(n_bytes);
+    for (size_t j = 0; j < all.size(); ++j) {
+      jobs[j].first_pointer = pointers.size();
+      AddPointers(all[j], preparations[jobs[j].preparation], base);
+      if (jobs[j].n > 0) AddPieces(static_cast<uint32_t>(j), *all[j].weights, jobs[j].n);
+    }
+  }
+
+  void AddPieces(uint32_t job, const Matrix& weights, int64_t n) {
+    const int64_t step = OutputsPerPiece(weights, n);
+    for (int64_t first = 0; first < weights.rows(); first += step) {
+      const int64_t n_out = std::min(step, weights.rows() - first);
+      pieces.push_back({job, static_cast<uint32_t>(first), static_cast<uint32_t>(n_out)});
+    }
+  }
+
+  void PrepareAll(const KernelTable& kernels, ThreadPool& pool) {
+    std::byte* base = bytes.Get(0);
+    for (const Preparation& p : preparations) {
+      if (p.form == RowForm::kF32) continue;
+      // A row takes a microsecond or two: not worth waking anybody for a few of them.
+      if (p.x.n_rows < 4) {
+        for (int64_t row = 0; row < p.x.n_rows; ++row) PrepareRow(kernels, p, row, base);
+      } else {
+        pool.ParallelFor(static_cast<size_t>(p.x.n_rows),
+                         [&](size_t row, int) { PrepareRow(kernels, p, static_cast<int64_t>(row), base); });
+      }
+    }
+  }
+
+  void RunPiece(std::span<const MatMulJob> all, const Piece& piece) const {
+    const MatMulJob& job = all[piece.job];
+    const PreparedJob& prepared = jobs[piece.job];
+    const Matrix& weights = *job.weights;
+    MatMulTile tile{
+        .w = weights.row(piece.first),
+        .w_row_bytes = weights.row_bytes(),
+        .cols = weights.cols(),
+        .n_out = static_cast<int>(piece.n_out),
+        .x = pointers.data() + prepared.first_pointer,
+        .n = prepared.n,
+        .y = job.y.data + piece.first,
+        .y_stride = job.y.stride,
+        .bias = job.bias == nullptr ? nullptr : job.bias + piece.first,
+    };
+    prepared.fn(tile);
+  }
+};
+
+MatMulScratch::MatMulScratch() : impl_(std::make_unique<Impl>()) {}
+MatMulScratch::~MatMulScratch() = default;
+MatMulScratch::MatMulScratch(MatMulScratch&&) noexcept = default;
+MatMulScratch& MatMulScratch::operator=(MatMulScratch&&) noexcept = default;
+
+void MatMul(std::span<const MatMulJob> jobs, MatMulScratch& scratch, ThreadPool& pool) {
+  MatMulScratch::Impl& impl = scratch.impl();
+  const KernelTable& kernels = Kernels();
+  impl.Plan(jobs, kernels);
+  impl.PrepareAll(kernels, pool);
+  pool.ParallelFor(impl.pieces.size(), [&](size_t piece, int) { impl.RunPiece(jobs, impl.pieces[piece]); });
+}
+
+void MatMul(const MatMulJob& job, MatMulScratch& scratch, ThreadPool& pool) {
+  MatMul(std::span<const MatMulJob>(&job, 1), scratch, pool);
+}
+
+}  // namespace quern::kernels

@@ -1,0 +1,230 @@
+#include "kernels/matrix.h"
+
+#include <fmt/core.h>
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "base/check.h"
+#include "kernels/dequantize.h"
+#include "kernels/ref/blocks_ref.h"
+#include "kernels/tile.h"
+#include "kernels/unpack.h"
+
+namespace quern::kernels {
+namespace {
+
+// Larger than any layer known; keeps every size below 2^62.
+constexpr int64_t kMaxSide = int64_t{1} << 26;
+
+// What kernels compute with for a stored type; kBool for "nothing".
+DType ComputeType(DType stored) {
+  switch (stored) {
+    case DType::kF32:
+    case DType::kF16:
+    case DType::kBF16:
+    case DType::kQ8_0:
+    case DType::kQ4_0:
+    case DType::kQ4K:
+    case DType::kQ5K:
+    case DType::kQ6K:
+      return stored;
+    case DType::kQ5_0:
+    case DType::kIQ4NL:
+    case DType::kIQ4XS:
+    case DType::kMXFP4:
+      return DType::kQ8_0;
+    case DType::kQ3K:
+      return DType::kQ6K;
+    case DType::kQ4_1:
+    case DType::kQ5_1:
+    case DType::kQ2K:
+      return DType::kF16;
+    default:
+      return DType::kBool;
+  }
+}
+
+uint16_t Load16(const std::byte* p) {
+  uint16_t v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
+
+void StoreQ8(const BlockQ8_0& block, std::byte* out) { std::memcpy(out, &block, sizeof(block)); }
+
+template <typename Value>
+void FillNibbles(const std::byte* qs, BlockQ8_0* block, Value value) {
+  for (int j = 0; j < 16; ++j) {
+    const int byte = static_cast<int>(qs[j]);
+    block->q[j] = static_cast<int8_t>(value(j, byte & 15));
+    block->q[j + 16] = static_cast<int8_t>(value(j + 16, byte >> 4));
+  }
+}
+
+void FromQ5_0(const std::byte* p, std::byte* out) {
+  BlockQ8_0 block;
+  block.d = Load16(p);
+  FillNibbles(p + 6, &block, [&](int j, int q) {
+    const int fifth = (static_cast<int>(p[2 + j / 8]) >> (j % 8)) & 1;
+    return (q | (fifth << 4)) - 16;
+  });
+  StoreQ8(block, out);
+}
+
+void FromIQ4NL(const std::byte* p, std::byte* out) {
+  BlockQ8_0 block;
+  block.d = Load16(p);
+  FillNibbles(p + 2, &block, [](int, int q) { return kIQ4Values[q]; });
+  StoreQ8(block, out);
+}
+
+void FromIQ4XS(const std::byte* p, std::byte* out) {
+  const float d = F16ToF32(Load16(p));
+  for (int b = 0; b < 8; ++b) {
+    BlockQ8_0 block;
+    block.d = F32ToF16(d * static_cast<float>(Iq4XsScale(p, b)));
+    FillNibbles(p + 8 + 16 * b, &block, [](int, int q) { return kIQ4Values[q]; });
+    StoreQ8(block, out + b * sizeof(BlockQ8_0));
+  }
+}
+
+// Scales 2^k with k in [-24, 15] are f16 numbers; up to 2^18 the values (at most 12) take the factor instead.
+constexpr int kMxfp4MaxExponent = 128 + 18;
+
+void FromMXFP4(const std::byte* p, std::byte* out) {
+  const int exponent = static_cast<int>(p[0]) - 128;
+  const int stored = exponent < -24 ? -24 : exponent > 15 ? 15 : exponent;
+  BlockQ8_0 block;
+  block.d = F32ToF16(std::ldexp(1.0F, stored));
+  FillNibbles(p + 1, &block, [&](int, int q) {
+    return static_cast<int>(std::nearbyint(std::ldexp(static_cast<float>(kMxfp4Values[q]), exponent - stored)));
+  });
+  StoreQ8(block, out);
+}
+
+void FromQ3K(const std::byte* p, std::byte* out) {
+  BlockQ6K block{};
+  block.d = Load16(p + 108);
+  for (int k = 0; k < 16; ++k) block.scales[k] = static_cast<int8_t>(Q3KScale(p, k));
+  for (int e = 0; e < 256; ++e) {
+    const int q = Q3KQuant(p, e) + 32;
+    const int half = e / 128;
+    const int quarter = (e % 128) / 32;
+    const int l = e % 32;
+    block.ql[64 * half + l + 32 * (quarter & 1)] |= static_cast<uint8_t>((q & 15) << (quarter < 2 ? 0 : 4));
+    block.qh[32 * half + l] |= static_cast<uint8_t>((q >> 4) << (2 * quarter));
+  }
+  std::memcpy(out, &block, sizeof(block));
+}
+
+using ConvertFn = void (*)(const std::byte* block, std::byte* out);
+
+ConvertFn BlockConversion(DType stored) {
+  switch (stored) {
+    case DType::kQ5_0:
+      return FromQ5_0;
+    case DType::kIQ4NL:
+      return FromIQ4NL;
+    case DType::kIQ4XS:
+      return FromIQ4XS;
+    case DType::kMXFP4:
+      return FromMXFP4;
+    case DType::kQ3K:
+      return FromQ3K;
+    default:
+      return nullptr;
+  }
+}
+
+void ConvertRowToF16(DType stored, const std::byte* row, int64_t cols, std::vector<float>& values, std::byte* out) {
+  values.resize(static_cast<size_t>(cols));
+  DequantizeRow(stored, row, cols, values.data());
+  for (int64_t c = 0; c < cols; ++c) {
+    const uint16_t half = F32ToF16(values[static_cast<size_t>(c)]);
+    std::memcpy(out + 2 * c, &half, sizeof(half));
+  }
+}
+
+void Convert(DType stored, DType type, std::span<const std::byte> data, int64_t cols, std::byte* out) {
+  const ConvertFn fn = BlockConversion(stored);
+  const size_t in_row = RowBytes(stored, cols);
+  const size_t out_row = RowBytes(type, cols);
+  const int in_elements = Info(stored).block_elements;
+  const size_t in_block = static_cast<size_t>(Info(stored).block_bytes);
+  std::vector<float> values;
+  for (size_t at = 0; at < data.size(); at += in_row, out += out_row) {
+    const std::byte* row = data.data() + at;
+    if (fn == nullptr) {
+      ConvertRowToF16(stored, row, cols, values, out);
+      continue;
+    }
+    const size_t n_blocks = static_cast<size_t>(cols / in_elements);
+    const size_t out_block = out_row / n_blocks;
+    for (size_t b = 0; b < n_blocks; ++b) fn(row + b * in_block, out + b * out_block);
+  }
+}
+
+Result<void> CheckMxfp4(std::span<const std::byte> data) {
+  for (size_t at = 0; at < data.size(); at += 17) {
+    const int e = static_cast<int>(data[at]);
+    if (e > kMxfp4MaxExponent) {
+      return Error(Code::kUnsupported,
+                   fmt::format("mxfp4 matrix: the block at byte {} has scale exponent {}, the largest "
+                               "supported is {}",
+                               at, e, kMxfp4MaxExponent));
+    }
+  }
+  return {};
+}
+
+Result<void> CheckShape(DType type, int64_t rows, int64_t cols, size_t n_bytes) {
+  const DTypeInfo& info = Info(type);
+  if (ComputeType(type) == DType::kBool) {
+    return Error(Code::kUnsupported, fmt::format("matrix of type {}: there are no kernels for it", info.name));
+  }
+  if (rows < 1 || cols < 1 || rows > kMaxSide || cols > kMaxSide) {
+    return Error(Code::kInvalidArgument,
+                 fmt::format("matrix of {} x {}: both sides must lie in 1..{}", rows, cols, kMaxSide));
+  }
+  if (cols % info.block_elements != 0) {
+    return Error(Code::kInvalidArgument, fmt::format("{} matrix with rows of {}: a row must be a multiple of {}",
+                                                     info.name, cols, info.block_elements));
+  }
+  const size_t expected = static_cast<size_t>(rows) * RowBytes(type, cols);
+  if (n_bytes != expected) {
+    return Error(Code::kInvalidArgument, fmt::format("{} matrix of {} x {}: {} bytes expected, {} given", info.name,
+                                                     rows, cols, expected, n_bytes));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Matrix> Matrix::Prepare(DType type, int64_t rows, int64_t cols, std::span<const std::byte> data) {
+  QUERN_TRY(CheckShape(type, rows, cols, data.size()));
+  Matrix m;
+  m.type_ = ComputeType(type);
+  m.stored_type_ = type;
+  m.rows_ = rows;
+  m.cols_ = cols;
+  m.row_bytes_ = RowBytes(m.type_, cols);
+  m.data_ = data.data();
+  if (m.type_ == type) return m;
+  if (type == DType::kMXFP4) QUERN_TRY(CheckMxfp4(data));
+  m.owned_ = std::make_shared<std::byte[]>(static_cast<size_t>(rows) * m.row_bytes_);
+  Convert(type, m.type_, data, cols, m.owned_.get());
+  m.data_ = m.owned_.get();
+  return m;
+}
+
+Matrix Matrix::Slice(int64_t first, int64_t n) const {
+  QUERN_CHECK(first >= 0 && n >= 0 && first <= rows_ && n <= rows_ - first);
+  Matrix m = *this;
+  m.data_ = row(first);
+  m.rows_ = n;
+  return m;
+}
+
+}  // namespace quern::kernels

@@ -1,0 +1,89 @@
+#include <cmath>
+#include <cstring>
+
+#include "kernels/ref/ref.h"
+
+namespace quern::kernels::ref {
+namespace {
+
+// Quantizes up to n of 32 or 256 values: max|x| / 127 is the scale, q the nearest integers (ties to even). A block that
+// holds infinities or NaN gets scale NaN, so that the row's result says so.
+float QuantizeBlock(const float* x, int64_t n, int8_t* q) {
+  float largest = 0;
+  bool finite = true;
+  for (int64_t i = 0; i < n; ++i) {
+    finite = finite && std::isfinite(x[i]);
+    largest = std::fmax(largest, std::fabs(x[i]));
+  }
+  if (!finite) return NAN;
+  // Below this the inverse overflows; such a block is zero for every purpose.
+  if (largest < 1e-30F) return 0.0F;
+  const float inverse = 127.0F / largest;
+  for (int64_t i = 0; i < n; ++i) q[i] = static_cast<int8_t>(std::nearbyint(x[i] * inverse));
+  return largest / 127.0F;
+}
+
+}  // namespace
+
+void ToBf16(const float* x, int64_t n, uint16_t* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = F32ToBf16(x[i]);
+}
+
+void ToX8(const float* x, int64_t n, GroupX8* out) {
+  for (int64_t begin = 0; begin < n; begin += 256, ++out) {
+    std::memset(out, 0, sizeof(*out));
+    for (int b = 0; b < 8 && begin + 32 * b < n; ++b) {
+      const int64_t left = n - begin - 32 * b;
+      int8_t* q = out->q + 32 * b;
+      out->d[b] = QuantizeBlock(x + begin + 32 * b, left < 32 ? left : 32, q);
+      for (int j = 0; j < 32; ++j) out->sum[b] += q[j];
+    }
+  }
+}
+
+void ToX8K(const float* x, int64_t n, GroupX8K* out) {
+  for (int64_t begin = 0; begin < n; begin += 256, ++out) {
+    std::memset(out, 0, sizeof(*out));
+    const int64_t left = n - begin;
+    out->d = QuantizeBlock(x + begin, left < 256 ? left : 256, out->q);
+    for (int j = 0; j < 256; ++j) out->sum[j / 16] = static_cast<int16_t>(out->sum[j / 16] + out->q[j]);
+  }
+}
+
+void RmsNorm(const float* x, const float* w, int64_t n, float eps, float* out) {
+  float squares = 0;
+  for (int64_t i = 0; i < n; ++i) squares += x[i] * x[i];
+  const float inverse = 1.0F / std::sqrt(squares / static_cast<float>(n) + eps);
+  for (int64_t i = 0; i < n; ++i) out[i] = w[i] * (x[i] * inverse);
+}
+
+void SiluMul(const float* gate, const float* up, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = gate[i] / (1.0F + std::exp(-gate[i])) * up[i];
+}
+
+void AddScaled(const float* x, float a, int64_t n, float* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] += a * x[i];
+}
+
+KernelTable Table() {
+  KernelTable table;
+  table.isa = Isa::kRef;
+  table.f32 = {RowForm::kF32, MatMulF32};
+  table.f16 = {RowForm::kF32, MatMulF16};
+  table.bf16 = {RowForm::kF32, MatMulBF16};
+  table.q8_0 = {RowForm::kX8, MatMulQ8_0};
+  table.q4_0 = {RowForm::kX8, MatMulQ4_0};
+  table.q4_k = {RowForm::kX8K, MatMulQ4K};
+  table.q5_k = {RowForm::kX8K, MatMulQ5K};
+  table.q6_k = {RowForm::kX8K, MatMulQ6K};
+  table.to_bf16 = ToBf16;
+  table.to_x8 = ToX8;
+  table.to_x8k = ToX8K;
+  table.rms_norm = RmsNorm;
+  table.silu_mul = SiluMul;
+  table.add_scaled = AddScaled;
+  table.attention = Attention;
+  return table;
+}
+
+}  // namespace quern::kernels::ref

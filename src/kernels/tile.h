@@ -1,0 +1,107 @@
+// What dispatched kernels see: plain structs and pointers, no library types, so that files built for one instruction
+// set leave nothing behind that the linker could use elsewhere. Shapes are checked before a kernel is called; kernels
+// neither throw nor allocate.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace quern::kernels {
+
+// ---- Weight blocks as stored in files (docs: GGUF block layouts). Packed: files promise no alignment. ----
+
+struct __attribute__((packed)) BlockQ8_0 {
+  uint16_t d;  // f16 bits, as everywhere below
+  int8_t q[32];
+};
+struct __attribute__((packed)) BlockQ4_0 {
+  uint16_t d;
+  uint8_t qs[16];
+};
+struct __attribute__((packed)) BlockQ4K {
+  uint16_t d, dmin;
+  uint8_t scales[12];
+  uint8_t qs[128];
+};
+struct __attribute__((packed)) BlockQ5K {
+  uint16_t d, dmin;
+  uint8_t scales[12];
+  uint8_t qh[32];
+  uint8_t qs[128];
+};
+struct __attribute__((packed)) BlockQ6K {
+  uint8_t ql[128];
+  uint8_t qh[64];
+  int8_t scales[16];
+  uint16_t d;
+};
+static_assert(sizeof(BlockQ8_0) == 34 && sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4K) == 144);
+static_assert(sizeof(BlockQ5K) == 176 && sizeof(BlockQ6K) == 210);
+
+// ---- Activations as kernels read them ----
+
+// What a row of activations is turned into before it meets weights of a type.
+enum class RowForm : uint8_t {
+  kF32,   // as it is
+  kBF16,  // rounded to nearest even bf16
+  kX8,    // int8 with one f32 scale per 32 elements
+  kX8K,   // int8 with one f32 scale per 256 elements and sums per 16
+};
+
+// 256 elements: q = round(x / d) with d = max|x| / 127 of each 32. A row whose length is no multiple of 256 ends in a
+// group filled up with zeros (d = 0).
+struct alignas(64) GroupX8 {
+  int8_t q[256];
+  float d[8];
+  int32_t sum[8];  // of q, per 32
+};
+
+// 256 elements with one scale, d = max|x| / 127.
+struct alignas(64) GroupX8K {
+  int8_t q[256];
+  int16_t sum[16];  // of q, per 16
+  float d;
+  float pad[7];
+};
+static_assert(sizeof(GroupX8) == 320 && sizeof(GroupX8K) == 320);
+
+// ---- Tasks ----
+
+// y[i * y_stride + o] = dot(x row i, weight row o) + bias[o] for i in [0, n), o in [0, n_out).
+// The operations that make one y value, and their order, depend on cols alone: not on n, n_out or neighbours.
+struct MatMulTile {
+  const std::byte* w;  // first of n_out rows
+  size_t w_row_bytes;
+  int64_t cols;
+  int n_out;
+  const void* const* x;  // [n] pointers to rows in the kernel's RowForm
+  int n;
+  float* y;
+  int64_t y_stride;
+  const float* bias;  // [n_out] or null
+};
+
+enum class KvType : uint8_t { kF16, kF32 };
+
+// One chunk of at most kAttentionChunk keys for the query heads that share one KV head.
+inline constexpr int kAttentionChunk = 256;
+inline constexpr int kMaxHeadDim = 512;
+struct AttentionTile {
+  KvType type;
+  int head_dim;
+  int n_q;         // query heads of this KV head, at most kMaxGroup
+  const float* q;  // [n_q, head_dim]
+  float scale;
+  int page_tokens;                  // power of two, at most kAttentionChunk
+  const std::byte* const* k_pages;  // pages from the chunk's first token on
+  const std::byte* const* v_pages;
+  size_t head_offset_bytes;  // of this KV head inside a page
+  int n_tokens;              // 1..kAttentionChunk
+  // Out: per query head the largest score, the sum of exp(score - max), and sum of exp(score - max) * v.
+  float* max;  // [n_q]
+  float* sum;  // [n_q]
+  float* acc;  // [n_q, head_dim]
+};
+inline constexpr int kMaxGroup = 64;
+
+}  // namespace quern::kernels
