@@ -1,0 +1,68 @@
+// GGUF tensor names -> Hugging Face names.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
+#include "model/gguf.h"
+
+namespace quern::model {
+namespace {
+
+using Row = std::pair<std::string_view, std::string_view>;
+
+constexpr Row kGlobal[] = {
+    {"token_embd.weight", "model.embed_tokens.weight"},
+    {"output_norm.weight", "model.norm.weight"},
+    {"output.weight", "lm_head.weight"},
+};
+
+// After "blk.N." and "model.layers.N.". The stacked experts have no ".weight": UnstackExperts knows them by that.
+constexpr Row kBlock[] = {
+    {"attn_norm.weight", "input_layernorm.weight"},
+    {"attn_q.weight", "self_attn.q_proj.weight"},
+    {"attn_q.bias", "self_attn.q_proj.bias"},
+    {"attn_k.weight", "self_attn.k_proj.weight"},
+    {"attn_k.bias", "self_attn.k_proj.bias"},
+    {"attn_v.weight", "self_attn.v_proj.weight"},
+    {"attn_v.bias", "self_attn.v_proj.bias"},
+    {"attn_output.weight", "self_attn.o_proj.weight"},
+    {"attn_q_norm.weight", "self_attn.q_norm.weight"},
+    {"attn_k_norm.weight", "self_attn.k_norm.weight"},
+    {"ffn_norm.weight", "post_attention_layernorm.weight"},
+    {"ffn_gate.weight", "mlp.gate_proj.weight"},
+    {"ffn_up.weight", "mlp.up_proj.weight"},
+    {"ffn_down.weight", "mlp.down_proj.weight"},
+    {"ffn_gate_inp.weight", "mlp.gate.weight"},
+    {"ffn_gate_exps.weight", "mlp.experts.gate_proj"},
+    {"ffn_up_exps.weight", "mlp.experts.up_proj"},
+    {"ffn_down_exps.weight", "mlp.experts.down_proj"},
+    {"ffn_gate_up_exps.weight", "mlp.experts.gate_up_proj"},
+};
+
+constexpr std::string_view kBlockPrefix = "blk.";
+
+}  // namespace
+
+std::string HuggingFaceName(std::string_view gguf_name) {
+  for (const auto& [ours, theirs] : kGlobal) {
+    if (gguf_name == ours) return std::string(theirs);
+  }
+  if (!gguf_name.starts_with(kBlockPrefix)) return std::string(gguf_name);
+  const std::string_view rest = gguf_name.substr(kBlockPrefix.size());
+  const size_t dot = rest.find('.');
+  if (dot == 0 || dot == std::string_view::npos) return std::string(gguf_name);
+  const std::string_view number = rest.substr(0, dot);
+  // "blk.03" would make a second name for layer 3.
+  const bool is_number =
+      std::all_of(number.begin(), number.end(), [](unsigned char c) { return std::isdigit(c) != 0; }) &&
+      (number.size() == 1 || number.front() != '0');
+  if (!is_number) return std::string(gguf_name);
+  for (const auto& [ours, theirs] : kBlock) {
+    if (rest.substr(dot + 1) == ours) return fmt::format("model.layers.{}.{}", number, theirs);
+  }
+  return std::string(gguf_name);
+}
+
+}  // namespace quern::model
