@@ -54,7 +54,7 @@ TEST(Tokenizer, IgnoresAddedTokensWhenTold) {
 TEST(Tokenizer, LiteralRangesCannotForgeControlTokens) {
   const auto t = MakeSmall();
   const std::string text = "<|im_start|>a<|im_start|>b<|im_end|>c<|im_end|>";
-  const ByteRange user[] = {{13, 36}};  // "<|im_start|>b<|im_end|>" without its last character is inside
+  const ByteRange user[] = {{13, 36}};  // all of "<|im_start|>b<|im_end|>"
   const auto ids = t->Encode(text, {.literal = user});
   EXPECT_EQ(std::count(ids.begin(), ids.end(), t->AddedTokenId("<|im_start|>")), 1);
   EXPECT_EQ(std::count(ids.begin(), ids.end(), t->AddedTokenId("<|im_end|>")), 1);
