@@ -1,5 +1,5 @@
-// A conversation as every dialect hands it over: plain values, already checked by the dialect. chat/ turns it into prompt
-// text and turns the model's text back into content and tool calls.
+// A conversation as every dialect hands it over: plain values, already checked by the dialect. chat/ turns it into
+// prompt text and turns the model's text back into content and tool calls.
 #pragma once
 
 #include <boost/json/value.hpp>
@@ -18,7 +18,7 @@ struct ToolCall {
 
 struct Message {
   Role role = Role::kUser;
-  std::string content;  // parts already joined, null already ""
+  std::string content;               // parts already joined, null already ""
   std::vector<ToolCall> tool_calls;  // assistant only
   std::string tool_call_id;          // tool only
   std::string name;

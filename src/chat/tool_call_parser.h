@@ -1,5 +1,5 @@
-// The model's text -> content and tool calls, as one state machine fed with bytes in any split: the events' concatenation
-// is the same for every split, and streaming equals whole by construction.
+// The model's text -> content and tool calls, as one state machine fed with bytes in any split: the events'
+// concatenation is the same for every split, and streaming equals whole by construction.
 #pragma once
 
 #include <cstdint>

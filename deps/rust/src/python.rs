@@ -1,0 +1,216 @@
+//! How Python writes values: str(), repr() and the containers that print that way inside a template.
+
+use std::fmt::{self, Write};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
+use minijinja::Value;
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+
+/// A JSON object: keys in the order given, the last of equal keys wins.
+#[derive(Debug)]
+pub struct Dict(pub IndexMap<Arc<str>, Value>);
+
+impl Object for Dict {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Map
+    }
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.0.get(key.as_str()?).cloned()
+    }
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        self.0.get(key).cloned()
+    }
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.0.keys().map(|key| Value::from(key.clone())).collect())
+    }
+    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
+        Some(self.0.len())
+    }
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_dict(
+            f,
+            self.0
+                .iter()
+                .map(|(key, value)| (Value::from(key.clone()), value.clone())),
+        )
+    }
+}
+
+/// A JSON array.
+#[derive(Debug)]
+pub struct List(pub Vec<Value>);
+
+impl Object for List {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.0.get(key.as_usize()?).cloned()
+    }
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(self.0.len())
+    }
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_list(f, self.0.iter().cloned(), '[', ']')
+    }
+}
+
+/// A number that the engine's own numbers cannot hold or print as Python does: integers beyond 128 bits, floats with an
+/// exponent. It prints and serialises exactly and takes no part in arithmetic.
+#[derive(Debug)]
+pub struct WideNumber {
+    pub text: String,
+    pub is_float: bool,
+}
+
+impl Object for WideNumber {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// repr(float): shortest digits that read back, an exponent below 1e-4 and from 1e16 on.
+pub fn float_text(value: f64) -> String {
+    if value.is_nan() {
+        return "nan".to_string();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "inf" } else { "-inf" }.to_string();
+    }
+    let scientific = format!("{value:e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if value == 0.0 || (-4..16).contains(&exponent) {
+        let plain = format!("{value}");
+        return if plain.contains('.') { plain } else { plain + ".0" };
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{mantissa}e{sign}{:02}", exponent.abs())
+}
+
+pub fn float_value(value: f64) -> Value {
+    let text = float_text(value);
+    if value.is_finite() && !text.contains('e') {
+        Value::from(value)
+    } else {
+        Value::from_object(WideNumber { text, is_float: true })
+    }
+}
+
+/// str(value), as a template prints it.
+pub fn text(value: &Value) -> String {
+    match value.kind() {
+        ValueKind::String | ValueKind::Undefined => value.to_string(),
+        _ => {
+            let mut out = String::new();
+            let _ = write_repr(&mut out, value);
+            out
+        }
+    }
+}
+
+pub fn write_repr(out: &mut impl Write, value: &Value) -> fmt::Result {
+    match value.kind() {
+        ValueKind::String => write_str_repr(out, value.as_str().unwrap_or_default()),
+        ValueKind::Undefined => out.write_str("Undefined"),
+        ValueKind::Number if !value.is_integer() => match f64::try_from(value.clone()) {
+            Ok(number) => out.write_str(&float_text(number)),
+            Err(_) => write!(out, "{value}"),
+        },
+        ValueKind::Map => match value.as_object().and_then(|object| object.try_iter_pairs()) {
+            Some(pairs) => write_dict(out, pairs),
+            None => write!(out, "{value}"),
+        },
+        ValueKind::Seq => match value.try_iter() {
+            Ok(items) if value.is_tuple() => write_tuple(out, items.collect()),
+            Ok(items) => write_list(out, items, '[', ']'),
+            Err(_) => write!(out, "{value}"),
+        },
+        _ => write!(out, "{value}"),
+    }
+}
+
+fn write_dict(out: &mut impl Write, pairs: impl Iterator<Item = (Value, Value)>) -> fmt::Result {
+    out.write_char('{')?;
+    for (index, (key, value)) in pairs.enumerate() {
+        if index > 0 {
+            out.write_str(", ")?;
+        }
+        write_repr(out, &key)?;
+        out.write_str(": ")?;
+        write_repr(out, &value)?;
+    }
+    out.write_char('}')
+}
+
+fn write_list(out: &mut impl Write, items: impl Iterator<Item = Value>, open: char, close: char) -> fmt::Result {
+    out.write_char(open)?;
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.write_str(", ")?;
+        }
+        write_repr(out, &item)?;
+    }
+    out.write_char(close)
+}
+
+fn write_tuple(out: &mut impl Write, items: Vec<Value>) -> fmt::Result {
+    if let [only] = items.as_slice() {
+        out.write_char('(')?;
+        write_repr(out, only)?;
+        return out.write_str(",)");
+    }
+    write_list(out, items.into_iter(), '(', ')')
+}
+
+fn write_str_repr(out: &mut impl Write, text: &str) -> fmt::Result {
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
+    out.write_char(quote)?;
+    for c in text.chars() {
+        match c {
+            '\\' => out.write_str("\\\\")?,
+            '\n' => out.write_str("\\n")?,
+            '\r' => out.write_str("\\r")?,
+            '\t' => out.write_str("\\t")?,
+            c if c == quote => write!(out, "\\{c}")?,
+            c if is_printable(c) => out.write_char(c)?,
+            c if (c as u32) <= 0xff => write!(out, "\\x{:02x}", c as u32)?,
+            c if (c as u32) <= 0xffff => write!(out, "\\u{:04x}", c as u32)?,
+            c => write!(out, "\\U{:08x}", c as u32)?,
+        }
+    }
+    out.write_char(quote)
+}
+
+/// str.isprintable() of one character: everything but the categories "other" and "separator", and the plain blank.
+fn is_printable(c: char) -> bool {
+    use GeneralCategory as G;
+    if c.is_ascii() {
+        return (' '..='~').contains(&c);
+    }
+    !matches!(
+        c.general_category(),
+        G::Control
+            | G::Format
+            | G::Surrogate
+            | G::PrivateUse
+            | G::Unassigned
+            | G::LineSeparator
+            | G::ParagraphSeparator
+            | G::SpaceSeparator
+    )
+}
+
+/// str.isspace() of one character.
+pub fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+}

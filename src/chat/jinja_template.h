@@ -1,0 +1,37 @@
+// One compiled Jinja template: JSON variables in, text out, with limits on everything a template can use up.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace quern::chat {
+
+struct JinjaLimits {
+  size_t source_bytes = size_t{1} << 20;
+  uint64_t steps = 20'000'000;  // about a second of one core
+  uint32_t recursion = 100;     // macros inside each other; each level takes some kB of stack
+  size_t output_bytes = size_t{64} << 20;
+};
+
+// Immutable and thread-safe.
+class JinjaTemplate {
+ public:
+  // Errors: kCorrupt (does not parse; message has the line), kExhausted (source too long).
+  static Result<std::unique_ptr<const JinjaTemplate>> Create(std::string_view source, const JinjaLimits& limits = {});
+  ~JinjaTemplate();
+  JinjaTemplate(const JinjaTemplate&) = delete;
+  JinjaTemplate& operator=(const JinjaTemplate&) = delete;
+
+  // variables: the text of one JSON object, at most 128 levels deep. Errors: kInvalidArgument (the template refused or
+  // failed; message has the line), kExhausted (a limit, named), kInternal.
+  Result<std::string> Render(std::string_view variables) const;
+
+ private:
+  explicit JinjaTemplate(void* compiled) : compiled_(compiled) {}
+  void* compiled_;  // quern_template, owned
+};
+
+}  // namespace quern::chat
