@@ -1,6 +1,6 @@
-// A loaded checkpoint that can compute. State is split in four: ModelConfig (numbers), the weights inside Model (const after
-// load), Activations (scratch, one per caller of Forward), SequenceState (one per sequence: its place in the KV pool and,
-// later, recurrent state).
+// A loaded checkpoint that can compute. State is split in four: ModelConfig (numbers), the weights inside Model (const
+// after load), Activations (scratch, one per caller of Forward), SequenceState (one per sequence: its place in the KV
+// pool and, later, recurrent state).
 #pragma once
 
 #include <cstddef>
@@ -14,29 +14,35 @@
 
 #include "base/status.h"
 #include "base/thread_pool.h"
+#include "model/checkpoint.h"
 #include "model/config.h"
 
 namespace quern::model {
 
 using TokenId = int32_t;
 
-// Tokens per KV page. A sequence holds whole pages; a page belongs to one sequence (sharing comes with the prefix cache).
+class Model;
+
+// Tokens per KV page. A sequence holds whole pages; a page belongs to one sequence (sharing comes with the prefix
+// cache).
 inline constexpr int kKvPageTokens = 32;
 
 // Memory for keys and values of all sequences. Owned by the engine, engine thread only, outlives its SequenceStates.
 class KvPool {
  public:
-  // Room for n_pages * kKvPageTokens tokens of this model, allocated lazily by the system. Errors: kExhausted.
-  static Result<std::unique_ptr<KvPool>> Create(const ModelConfig& config, int n_pages);
+  // Room for n_pages * kKvPageTokens tokens of this model. Address space is taken now, memory by the system when a page
+  // is first written. Errors: kInvalidArgument (n_pages below 1 or beyond 2^26), kExhausted (no address space; with
+  // numbers).
+  static Result<std::unique_ptr<KvPool>> Create(const Model& model, int n_pages);
   virtual ~KvPool() = default;
 
   virtual int n_pages() const = 0;
   virtual int n_free_pages() const = 0;
   virtual size_t bytes_total() const = 0;
-  virtual size_t bytes_used() const = 0;
+  virtual size_t bytes_used() const = 0;  // of the pages that sequences hold, whole pages
 };
 
-// One sequence's timeline. Movable; returns its pages to the pool on destruction. Engine thread only.
+// One sequence's timeline; returns its pages to the pool on destruction. Engine thread only.
 class SequenceState {
  public:
   static std::unique_ptr<SequenceState> Create(KvPool& pool);
@@ -48,7 +54,7 @@ class SequenceState {
   // Makes sure that n more tokens fit. Errors: kExhausted (no free pages; nothing changed).
   virtual Result<void> Reserve(int n) = 0;
 
-  // Forgets everything from position n on; n <= n_tokens().
+  // Forgets everything from position n on and returns the pages that are then empty; 0 <= n <= n_tokens().
   virtual void Truncate(int n) = 0;
 };
 
@@ -99,15 +105,23 @@ class Model {
   // path: a directory with config.json and safetensors, or a .gguf file (the first part when split).
   // Errors: kNotFound, kCorrupt, kUnsupported; messages name file, tensor, offset, expected and seen.
   static Result<std::unique_ptr<Model>> Load(const std::filesystem::path& path, const LoadOptions& options = {});
+  // The same from an open checkpoint, which the model keeps because its weights are views into it.
+  static Result<std::unique_ptr<Model>> Load(std::shared_ptr<const Checkpoint> checkpoint,
+                                             const LoadOptions& options = {});
   virtual ~Model() = default;
 
   virtual const ModelConfig& config() const = 0;
+  virtual const Checkpoint& checkpoint() const = 0;
   virtual std::vector<TensorClassInfo> DescribeTensors() const = 0;
+  // Bytes of the weights as computed with: mapped ones, and copies made where a type is converted on load.
   virtual uint64_t weight_bytes() const = 0;
+  // Bytes per stored key or value: 4 for a checkpoint in f32, else 2 (f16).
+  virtual int kv_value_bytes() const = 0;
 
   // Computes all segments in one batch and appends their tokens to the sequences. A row's result depends on that
   // row's sequence alone: not on the batch, not on how the sequence was cut into segments, not on pool.n_threads().
-  // Space must have been reserved. Errors: kInvalidArgument (id out of range, context exceeded).
+  // Space must have been reserved. Errors: kInvalidArgument (no segments, an empty one, a sequence named twice, an id
+  // out of range, context exceeded, space not reserved); then nothing has changed.
   virtual Result<ForwardResult> Forward(std::span<const Segment> segments, Activations& activations, ThreadPool& pool,
                                         const LayerObserver* observer = nullptr) const = 0;
 };

@@ -1,0 +1,19 @@
+#include "model/architecture.h"
+
+#include "base/check.h"
+
+namespace quern::model {
+
+const ArchitectureForm& FormOf(Architecture architecture) {
+  switch (architecture) {
+    case Architecture::kQwen2:
+      return Qwen2Form();
+    case Architecture::kQwen3:
+      return Qwen3Form();
+    case Architecture::kQwen3Moe:
+      return Qwen3MoeForm();
+  }
+  QUERN_CHECK(false);
+}
+
+}  // namespace quern::model

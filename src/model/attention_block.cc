@@ -1,0 +1,80 @@
+#include <array>
+#include <cmath>
+
+#include "kernels/attention.h"
+#include "kernels/ops.h"
+#include "model/blocks.h"
+
+namespace quern::model {
+namespace {
+
+const float* OrNull(const std::vector<float>& v) { return v.empty() ? nullptr : v.data(); }
+
+struct Projections {
+  float* q;  // [n_rows, d_q]
+  float* k;  // [n_rows, d_kv]
+  float* v;
+  int64_t d_q, d_kv;
+};
+
+// One row: norms, rotary embedding, and the cache entry that later rows will read.
+void FinishRow(const AttentionWeights& w, int layer, const Projections& p, int64_t row, ForwardContext& ctx) {
+  const ModelConfig& c = ctx.config;
+  float* q = p.q + row * p.d_q;
+  float* k = p.k + row * p.d_kv;
+  if (!w.q_norm.empty()) {
+    kernels::RmsNormHeads(q, c.n_heads, w.q_norm, c.norm_eps);
+    kernels::RmsNormHeads(k, c.n_kv_heads, w.k_norm, c.norm_eps);
+  }
+  const auto n_pairs = static_cast<size_t>(ctx.n_rope_pairs);
+  const std::span<const float> cos(ctx.cos + static_cast<size_t>(row) * n_pairs, n_pairs);
+  const std::span<const float> sin(ctx.sin + static_cast<size_t>(row) * n_pairs, n_pairs);
+  kernels::Rope(q, c.n_heads, c.head_dim, cos, sin);
+  kernels::Rope(k, c.n_kv_heads, c.head_dim, cos, sin);
+  const BatchRow& batch_row = ctx.rows[static_cast<size_t>(row)];
+  batch_row.sequence->Store(layer, batch_row.position, k, p.v + row * p.d_kv);
+}
+
+}  // namespace
+
+void AttentionBlock(const LayerWeights& weights, int layer, ForwardContext& ctx) {
+  const AttentionWeights& w = weights.attention;
+  const ModelConfig& c = ctx.config;
+  ActivationsBody& act = ctx.act;
+  const auto n = static_cast<size_t>(ctx.n_rows());
+  const Projections p{.q = act.q.Get(n * static_cast<size_t>(w.q.rows())),
+                      .k = act.k.Get(n * static_cast<size_t>(w.k.rows())),
+                      .v = act.v.Get(n * static_cast<size_t>(w.v.rows())),
+                      .d_q = w.q.rows(),
+                      .d_kv = w.k.rows()};
+  float* h = act.normed.Get(n * static_cast<size_t>(c.d_model));
+  kernels::RmsNorm(ctx.In(ctx.x, c.d_model), weights.mixer_norm, c.norm_eps, {h, c.d_model}, ctx.pool);
+  const std::array<kernels::MatMulJob, 3> qkv{{
+      {.weights = &w.q, .x = ctx.In(h, c.d_model), .y = {p.q, p.d_q}, .bias = OrNull(w.q_bias), .gather = {}},
+      {.weights = &w.k, .x = ctx.In(h, c.d_model), .y = {p.k, p.d_kv}, .bias = OrNull(w.k_bias), .gather = {}},
+      {.weights = &w.v, .x = ctx.In(h, c.d_model), .y = {p.v, p.d_kv}, .bias = OrNull(w.v_bias), .gather = {}},
+  }};
+  kernels::MatMul(qkv, act.matmul, ctx.pool);
+  ctx.ForRows(p.d_q + p.d_kv, [&](int64_t row) { FinishRow(w, layer, p, row, ctx); });
+
+  float* mixed = act.mixed.Get(n * static_cast<size_t>(p.d_q));
+  act.attention_rows.resize(n);
+  for (size_t row = 0; row < n; ++row) {
+    const BatchRow& r = ctx.rows[row];
+    act.attention_rows[row] = {.q = p.q + row * static_cast<size_t>(p.d_q),
+                               .out = mixed + row * static_cast<size_t>(p.d_q),
+                               .k_pages = r.sequence->k_pages(layer),
+                               .v_pages = r.sequence->v_pages(layer),
+                               .n_context = r.position + 1};
+  }
+  const float scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
+  kernels::Attention(act.attention_rows, ctx.rows.front().sequence->pool().layout(), c.n_heads, scale, act.attention,
+                     ctx.pool);
+
+  float* out = act.down.Get(n * static_cast<size_t>(c.d_model));
+  kernels::MatMul({.weights = &w.o, .x = ctx.In(mixed, p.d_q), .y = {out, c.d_model}, .bias = nullptr, .gather = {}},
+                  act.matmul, ctx.pool);
+  kernels::Add(out, ctx.n_rows() * int64_t{c.d_model}, ctx.x);
+}
+
+}  // namespace quern::model

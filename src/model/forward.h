@@ -1,0 +1,41 @@
+// One Forward call in progress: which row belongs to which sequence, and where everything lies.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "kernels/matmul.h"
+#include "model/activations.h"
+#include "model/config.h"
+#include "model/kv_pool.h"
+
+namespace quern::model {
+
+// Rows of a batch stand in the order of the segments and, inside one, of positions.
+struct ForwardContext {
+  const ModelConfig& config;
+  std::span<const BatchRow> rows;
+  ActivationsBody& act;
+  ThreadPool& pool;
+  float* x;          // [n_rows, d_model] residual stream, in act.x
+  const float* cos;  // [n_rows, n_rope_pairs], in act.cos
+  const float* sin;
+  int n_rope_pairs;
+
+  int n_rows() const { return static_cast<int>(rows.size()); }
+  kernels::RowsIn In(const float* data, int64_t width) const { return {data, n_rows(), width}; }
+
+  // body(row) for all rows, on several threads when rows of this many elements make that worthwhile.
+  template <typename Body>
+  void ForRows(int64_t n_elements, const Body& body) const {
+    constexpr int64_t kParallelElements = 32 * 1024;  // some 10 us of work, what waking a thread costs
+    if (n_rows() * n_elements < kParallelElements) {
+      for (int row = 0; row < n_rows(); ++row) body(int64_t{row});
+      return;
+    }
+    pool.ParallelFor(rows.size(), [&](size_t row, int) { body(static_cast<int64_t>(row)); });
+  }
+};
+
+}  // namespace quern::model

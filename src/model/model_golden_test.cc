@@ -1,0 +1,175 @@
+// Our forward pass against transformers on tiny checkpoints (tests/golden/model, tools/golden/README.md).
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "model/golden_case.h"
+
+namespace quern::model {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kGreedyTokens = 64;
+
+// What one run over all prompts of a case gives, laid out as the goldens are.
+struct Seen {
+  std::vector<float> hidden;  // [n_layers + 2, n_rows, d_model]
+  std::vector<float> logits;  // [n_rows, n_columns]
+  size_t n_rows = 0;
+};
+
+Seen RunPrompts(const GoldenCase& golden, const fs::path& checkpoint) {
+  Runner runner(checkpoint);
+  const ModelConfig& config = runner.model().config();
+  const auto d_model = static_cast<size_t>(config.d_model);
+  const std::vector<int32_t> columns = golden.LogitColumns();
+  std::vector<std::vector<float>> layers(static_cast<size_t>(config.n_layers) + 2);
+  const LayerObserver observer = [&](int layer, std::span<const float> x, int n_rows) {
+    ASSERT_EQ(x.size(), static_cast<size_t>(n_rows) * d_model);
+    std::vector<float>& kept = layers[static_cast<size_t>(layer + 1)];
+    kept.insert(kept.end(), x.begin(), x.end());
+  };
+  Seen seen;
+  for (const std::vector<TokenId>& prompt : golden.prompts()) {
+    const auto sequence = runner.NewSequence();
+    const ForwardResult result = runner.Run(*sequence, prompt, LogitsFor::kAll, &observer);
+    for (int row = 0; row < result.n_rows; ++row) {
+      const auto logits = result.logits.subspan(static_cast<size_t>(row) * static_cast<size_t>(config.vocab));
+      for (const int32_t column : columns) seen.logits.push_back(logits[static_cast<size_t>(column)]);
+    }
+    seen.n_rows += prompt.size();
+  }
+  for (const std::vector<float>& layer : layers) seen.hidden.insert(seen.hidden.end(), layer.begin(), layer.end());
+  return seen;
+}
+
+float LargestDifference(std::span<const float> a, std::span<const float> b) {
+  EXPECT_EQ(a.size(), b.size());
+  float largest = 0;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    const float difference = std::fabs(a[i] - b[i]);
+    if (!(difference <= largest)) largest = difference;  // NaN counts as large
+  }
+  return largest;
+}
+
+// Standard deviation: stricter than the range from the smallest to the largest.
+float Spread(std::span<const float> x) {
+  double sum = 0, squares = 0;
+  for (const float v : x) {
+    sum += v;
+    squares += double{v} * v;
+  }
+  const double n = static_cast<double>(x.size());
+  return static_cast<float>(std::sqrt(squares / n - sum * sum / n / n));
+}
+
+class ModelGolden : public testing::TestWithParam<std::tuple<std::string, std::string>> {
+ protected:
+  const std::string& name() const { return std::get<0>(GetParam()); }
+  const std::string& isa() const { return std::get<1>(GetParam()); }
+
+  // The bf16 checkpoint in f32, in a folder that is removed at the end.
+  fs::path Widened(const GoldenCase& golden) {
+    widened_ = fs::temp_directory_path() / fmt::format("quern_widened_{}_{}", ::getpid(), golden.name());
+    WidenCheckpoint(golden.folder() / "bf16", widened_);
+    return widened_;
+  }
+
+  void TearDown() override {
+    if (!widened_.empty()) fs::remove_all(widened_);
+  }
+
+  void ExpectF32Equal(const GoldenCase& golden, const fs::path& checkpoint, const std::string& run) {
+    const Seen seen = RunPrompts(golden, checkpoint);
+    const std::vector<float> hidden = golden.Floats(run + ".hidden");
+    const std::vector<float> logits = golden.Floats(run + ".logits");
+    ASSERT_EQ(seen.hidden.size(), hidden.size());
+    const size_t n_layers = golden.bf16_hidden_difference().size();
+    const size_t n = hidden.size() / n_layers;
+    float worst = 0;
+    for (size_t layer = 0; layer < n_layers; ++layer) {
+      const std::span<const float> expected = std::span(hidden).subspan(layer * n, n);
+      const float off = LargestDifference(std::span(seen.hidden).subspan(layer * n, n), expected) / Spread(expected);
+      EXPECT_LE(off, 1e-4F) << "hidden state after layer " << static_cast<int>(layer) - 1;
+      worst = std::max(worst, off);
+    }
+    const float off = LargestDifference(seen.logits, logits) / Spread(logits);
+    EXPECT_LE(off, 1e-4F) << "logits";
+    fmt::print("{} {} {}: hidden within {:.1e}, logits within {:.1e} of the spread\n", golden.name(), run, isa(), worst,
+               off);
+  }
+
+ private:
+  fs::path widened_;
+};
+
+TEST_P(ModelGolden, F32HiddenStatesAndLogitsEqualTheReference) {
+  const ScopedIsa scoped(isa());
+  const GoldenCase golden(name());
+  if (golden.has_f32()) ExpectF32Equal(golden, golden.folder() / "f32", "f32");
+  ExpectF32Equal(golden, Widened(golden), "wide");
+}
+
+TEST_P(ModelGolden, F32GreedyEqualsTheReferenceTokenForToken) {
+  const ScopedIsa scoped(isa());
+  const GoldenCase golden(name());
+  ASSERT_GE(golden.greedy().size(), 20U);
+  Runner runner(golden.has_f32() ? golden.folder() / "f32" : Widened(golden));
+  for (const GoldenGreedy& greedy : golden.greedy()) {
+    ASSERT_EQ(greedy.f32_ids.size(), static_cast<size_t>(kGreedyTokens));
+    EXPECT_EQ(runner.Greedy(greedy.prompt, kGreedyTokens), greedy.f32_ids) << "prompt of " << greedy.prompt.size();
+  }
+}
+
+TEST_P(ModelGolden, Bf16DiffersNoMoreThanTheReferenceFromItself) {
+  const ScopedIsa scoped(isa());
+  const GoldenCase golden(name());
+  const Seen seen = RunPrompts(golden, golden.folder() / "bf16");
+  const std::vector<float> hidden = golden.Floats("wide.hidden");
+  ASSERT_EQ(seen.hidden.size(), hidden.size());
+  const size_t n_layers = golden.bf16_hidden_difference().size();
+  const size_t n = hidden.size() / n_layers;
+  for (size_t layer = 0; layer < n_layers; ++layer) {
+    const float off =
+        LargestDifference(std::span(seen.hidden).subspan(layer * n, n), std::span(hidden).subspan(layer * n, n));
+    EXPECT_LE(off, golden.bf16_hidden_difference()[layer])
+        << "hidden state after layer " << static_cast<int>(layer) - 1;
+  }
+  const float off = LargestDifference(seen.logits, golden.Floats("wide.logits"));
+  EXPECT_LE(off, golden.bf16_logit_difference());
+  fmt::print("{} bf16 {}: logits off by {:.4f}, the reference by {:.4f}\n", golden.name(), isa(), off,
+             golden.bf16_logit_difference());
+}
+
+TEST_P(ModelGolden, Bf16GreedyDivergesOnlyInsideTheReferencesOwnRounding) {
+  const ScopedIsa scoped(isa());
+  const GoldenCase golden(name());
+  Runner runner(golden.folder() / "bf16");
+  int n_identical = 0, n_inside = 0;
+  for (const GoldenGreedy& greedy : golden.greedy()) {
+    const std::vector<TokenId> ids = runner.Greedy(greedy.prompt, kGreedyTokens);
+    ASSERT_EQ(greedy.bf16_ids.size(), ids.size());
+    const auto at = static_cast<size_t>(std::ranges::mismatch(ids, greedy.bf16_ids).in1 - ids.begin());
+    if (at == ids.size()) {
+      ++n_identical;
+      continue;
+    }
+    EXPECT_LT(greedy.bf16_margin[at], greedy.bf16_rounding[at])
+        << "step " << at << " after a prompt of " << greedy.prompt.size();
+    ++n_inside;
+  }
+  fmt::print("bf16 greedy: {} of {} continuations identical, {} diverge inside the margin ({}, {})\n", n_identical,
+             golden.greedy().size(), n_inside, golden.name(), isa());
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ModelGolden,
+                         testing::Combine(testing::ValuesIn(GoldenCaseNames()), testing::ValuesIn(AvailableIsas())),
+                         [](const auto& info) { return std::get<0>(info.param) + "_" + std::get<1>(info.param); });
+
+}  // namespace
+}  // namespace quern::model

@@ -1,0 +1,203 @@
+#include "model/weights.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/check.h"
+#include "kernels/dequantize.h"
+#include "model/architecture.h"
+
+namespace quern::model {
+namespace {
+
+constexpr size_t kMaxNamesInMessage = 8;
+
+// Parts of published checkpoints that inference does not need.
+bool IsKnownExtra(std::string_view name, const ModelConfig& config) {
+  if (name.starts_with("mtp.") || name.starts_with("model.mtp.")) return true;
+  if (name.ends_with(".rotary_emb.inv_freq") || name == "rope_freqs.weight") return true;
+  return name == "lm_head.weight" && config.tied_embeddings;  // a copy that some savers write
+}
+
+}  // namespace
+
+void EmbeddingTable::Read(TokenId id, float* out) const {
+  kernels::DequantizeRow(dtype, rows + static_cast<size_t>(id) * row_bytes, d_model, out);
+}
+
+WeightLoader::WeightLoader(const Checkpoint& checkpoint, const ProgressFn& progress)
+    : checkpoint_(checkpoint), progress_(progress), n_total_(checkpoint.n_bytes()) {}
+
+Result<const StoredTensor*> WeightLoader::Take(std::string_view name, std::span<const int64_t> shape,
+                                               std::string_view tensor_class) {
+  QUERN_ASSIGN(const StoredTensor* tensor, checkpoint_.Get(name, shape));
+  if (!taken_.emplace(name).second) return tensor;  // the embedding, read again as lm_head
+  auto sum = std::ranges::find(classes_, tensor_class, &ClassSum::name);
+  if (sum == classes_.end()) sum = classes_.insert(classes_.end(), ClassSum{.name = std::string(tensor_class)});
+  sum->types.emplace(Info(tensor->dtype).name);
+  sum->n_parameters += tensor->n_elements();
+  sum->n_bytes += tensor->bytes.size();
+  n_done_ += tensor->bytes.size();
+  n_bytes_ += tensor->bytes.size();
+  if (progress_) progress_(n_done_, n_total_);
+  return tensor;
+}
+
+Result<kernels::Matrix> WeightLoader::MatrixOf(std::string_view name, int64_t rows, int64_t cols,
+                                               std::string_view tensor_class) {
+  const std::array<int64_t, 2> shape{rows, cols};
+  QUERN_ASSIGN(const StoredTensor* tensor, Take(name, shape, tensor_class));
+  auto matrix = kernels::Matrix::Prepare(tensor->dtype, rows, cols, tensor->bytes);
+  if (!matrix) return std::unexpected(matrix.error().WithContext(checkpoint_.Where(*tensor)));
+  if (const size_t owned = matrix->owned_bytes(); owned > 0) {
+    n_bytes_ += owned;
+    n_bytes_ -= tensor->bytes.size();
+  }
+  return matrix;
+}
+
+Result<std::vector<float>> WeightLoader::ReadF32(const StoredTensor& tensor) const {
+  if (!kernels::CanDequantize(tensor.dtype)) {
+    return Error(Code::kUnsupported, fmt::format("{}: type {}, expected f32, f16, bf16 or a block type",
+                                                 checkpoint_.Where(tensor), Info(tensor.dtype).name));
+  }
+  const int64_t cols = tensor.shape.back();
+  const int64_t rows = tensor.n_elements() / cols;
+  const size_t row_bytes = RowBytes(tensor.dtype, cols);
+  std::vector<float> out(static_cast<size_t>(rows * cols));
+  for (int64_t r = 0; r < rows; ++r) {
+    kernels::DequantizeRow(tensor.dtype, tensor.bytes.data() + static_cast<size_t>(r) * row_bytes, cols,
+                           out.data() + r * cols);
+  }
+  return out;
+}
+
+Result<std::vector<float>> WeightLoader::VectorOf(std::string_view name, int64_t size, std::string_view tensor_class) {
+  const std::array<int64_t, 1> shape{size};
+  QUERN_ASSIGN(const StoredTensor* tensor, Take(name, shape, tensor_class));
+  return ReadF32(*tensor);
+}
+
+Result<std::vector<float>> WeightLoader::F32MatrixOf(std::string_view name, int64_t rows, int64_t cols,
+                                                     std::string_view tensor_class) {
+  const std::array<int64_t, 2> shape{rows, cols};
+  QUERN_ASSIGN(const StoredTensor* tensor, Take(name, shape, tensor_class));
+  return ReadF32(*tensor);
+}
+
+Result<EmbeddingTable> WeightLoader::EmbeddingOf(std::string_view name, int64_t rows, int64_t cols) {
+  const std::array<int64_t, 2> shape{rows, cols};
+  QUERN_ASSIGN(const StoredTensor* tensor, Take(name, shape, "embedding"));
+  if (!kernels::CanDequantize(tensor->dtype)) {
+    return Error(Code::kUnsupported, fmt::format("{}: type {}, expected f32, f16, bf16 or a block type",
+                                                 checkpoint_.Where(*tensor), Info(tensor->dtype).name));
+  }
+  return EmbeddingTable{.dtype = tensor->dtype,
+                        .d_model = cols,
+                        .row_bytes = RowBytes(tensor->dtype, cols),
+                        .rows = tensor->bytes.data()};
+}
+
+Result<AttentionWeights> WeightLoader::Attention(const std::string& prefix) {
+  const ModelConfig& c = config();
+  const int64_t d_q = int64_t{c.n_heads} * c.head_dim;
+  const int64_t d_kv = int64_t{c.n_kv_heads} * c.head_dim;
+  const std::string p = prefix + "self_attn.";
+  AttentionWeights w;
+  QUERN_ASSIGN(w.q, MatrixOf(p + "q_proj.weight", d_q, c.d_model, "attention"));
+  QUERN_ASSIGN(w.k, MatrixOf(p + "k_proj.weight", d_kv, c.d_model, "attention"));
+  QUERN_ASSIGN(w.v, MatrixOf(p + "v_proj.weight", d_kv, c.d_model, "attention"));
+  QUERN_ASSIGN(w.o, MatrixOf(p + "o_proj.weight", c.d_model, d_q, "attention"));
+  if (c.attention_bias) {
+    QUERN_ASSIGN(w.q_bias, VectorOf(p + "q_proj.bias", d_q, "attention"));
+    QUERN_ASSIGN(w.k_bias, VectorOf(p + "k_proj.bias", d_kv, "attention"));
+    QUERN_ASSIGN(w.v_bias, VectorOf(p + "v_proj.bias", d_kv, "attention"));
+  }
+  if (c.qk_norm) {
+    QUERN_ASSIGN(w.q_norm, VectorOf(p + "q_norm.weight", c.head_dim, "norms"));
+    QUERN_ASSIGN(w.k_norm, VectorOf(p + "k_norm.weight", c.head_dim, "norms"));
+  }
+  return w;
+}
+
+Result<LayerWeights> WeightLoader::AttentionLayer(const std::string& prefix) {
+  LayerWeights layer;
+  layer.kind = LayerKind::kFullAttention;
+  QUERN_ASSIGN(layer.mixer_norm, VectorOf(prefix + "input_layernorm.weight", config().d_model, "norms"));
+  QUERN_ASSIGN(layer.attention, Attention(prefix));
+  QUERN_ASSIGN(layer.ffn_norm, VectorOf(prefix + "post_attention_layernorm.weight", config().d_model, "norms"));
+  return layer;
+}
+
+Result<FfnWeights> WeightLoader::Ffn(const std::string& prefix, int64_t d_ff, std::string_view tensor_class) {
+  FfnWeights w;
+  QUERN_ASSIGN(w.gate, MatrixOf(prefix + "gate_proj.weight", d_ff, config().d_model, tensor_class));
+  QUERN_ASSIGN(w.up, MatrixOf(prefix + "up_proj.weight", d_ff, config().d_model, tensor_class));
+  QUERN_ASSIGN(w.down, MatrixOf(prefix + "down_proj.weight", config().d_model, d_ff, tensor_class));
+  return w;
+}
+
+Result<MoeWeights> WeightLoader::Moe(const std::string& prefix) {
+  const ModelConfig& c = config();
+  MoeWeights w;
+  QUERN_ASSIGN(w.router, F32MatrixOf(prefix + "gate.weight", c.n_experts, c.d_model, "router"));
+  QUERN_ASSIGN(w.router_matrix,
+               kernels::Matrix::Prepare(DType::kF32, c.n_experts, c.d_model, std::as_bytes(std::span(w.router))));
+  w.experts.reserve(static_cast<size_t>(c.n_experts));
+  for (int e = 0; e < c.n_experts; ++e) {
+    QUERN_ASSIGN(FfnWeights expert, Ffn(fmt::format("{}experts.{}.", prefix, e), c.d_ff_expert, "experts"));
+    w.experts.push_back(std::move(expert));
+  }
+  return w;
+}
+
+Result<void> WeightLoader::CheckAllTaken() const {
+  std::string names;
+  size_t n = 0;
+  const StoredTensor* first = nullptr;
+  for (const StoredTensor& tensor : checkpoint_.tensors()) {
+    if (taken_.contains(tensor.name) || IsKnownExtra(tensor.name, config())) continue;
+    if (first == nullptr) first = &tensor;
+    if (++n <= kMaxNamesInMessage) names += fmt::format("{}\"{}\"", names.empty() ? "" : ", ", tensor.name);
+  }
+  if (n == 0) return {};
+  if (n > kMaxNamesInMessage) names += fmt::format(" and {} more", n - kMaxNamesInMessage);
+  return Error(Code::kCorrupt, fmt::format("{}: {} has no place for: {}", checkpoint_.path().string(),
+                                           ArchitectureName(config().architecture), names));
+}
+
+std::vector<TensorClassInfo> WeightLoader::Classes() const {
+  std::vector<TensorClassInfo> out;
+  for (const ClassSum& sum : classes_) {
+    TensorClassInfo info{.name = sum.name, .types = {}, .n_parameters = sum.n_parameters, .n_bytes = sum.n_bytes};
+    for (const std::string& type : sum.types) info.types += (info.types.empty() ? "" : ", ") + type;
+    out.push_back(std::move(info));
+  }
+  return out;
+}
+
+Result<Weights> LoadWeights(const Checkpoint& checkpoint, const ProgressFn& progress) {
+  const ModelConfig& config = checkpoint.config();
+  const ArchitectureForm& form = FormOf(config.architecture);
+  WeightLoader loader(checkpoint, progress);
+  Weights w;
+  QUERN_ASSIGN(w.embedding, loader.EmbeddingOf("model.embed_tokens.weight", config.vocab, config.d_model));
+  w.layers.reserve(static_cast<size_t>(config.n_layers));
+  for (int layer = 0; layer < config.n_layers; ++layer) {
+    QUERN_ASSIGN(LayerWeights loaded, form.LoadLayer(loader, layer, fmt::format("model.layers.{}.", layer)));
+    w.layers.push_back(std::move(loaded));
+  }
+  QUERN_ASSIGN(w.final_norm, loader.VectorOf("model.norm.weight", config.d_model, "norms"));
+  const char* head = config.tied_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
+  QUERN_ASSIGN(w.lm_head, loader.MatrixOf(head, config.vocab, config.d_model, "lm_head"));
+  QUERN_TRY(loader.CheckAllTaken());
+
+  if (w.layers.front().attention.q.type() == DType::kF32) w.kv_type = kernels::KvType::kF32;
+  w.classes = loader.Classes();
+  w.n_bytes = loader.n_bytes();
+  return w;
+}
+
+}  // namespace quern::model

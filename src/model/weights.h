@@ -1,0 +1,124 @@
+// A checkpoint's tensors as the forward pass reads them. Const after LoadWeights; matrices are views into the
+// checkpoint's mapping unless their type had to be converted.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/status.h"
+#include "kernels/matrix.h"
+#include "kernels/tile.h"
+#include "model/checkpoint.h"
+#include "model/config.h"
+#include "model/model.h"
+
+namespace quern::model {
+
+struct AttentionWeights {
+  kernels::Matrix q;                  // [n_heads * head_dim, d_model]
+  kernels::Matrix k, v;               // [n_kv_heads * head_dim, d_model]
+  kernels::Matrix o;                  // [d_model, n_heads * head_dim]
+  std::vector<float> q_bias;          // [n_heads * head_dim], empty without biases
+  std::vector<float> k_bias, v_bias;  // [n_kv_heads * head_dim]
+  std::vector<float> q_norm, k_norm;  // [head_dim], empty without q/k norm
+};
+
+struct FfnWeights {
+  kernels::Matrix gate, up;  // [d_ff, d_model]
+  kernels::Matrix down;      // [d_model, d_ff]
+};
+
+struct MoeWeights {
+  std::vector<float> router;        // [n_experts, d_model]: always f32, so that no type decides which experts run
+  kernels::Matrix router_matrix;    // view of router
+  std::vector<FfnWeights> experts;  // d_ff_expert wide
+};
+
+struct LayerWeights {
+  LayerKind kind = LayerKind::kFullAttention;
+  std::vector<float> mixer_norm, ffn_norm;  // [d_model]
+  AttentionWeights attention;               // of kFullAttention
+  std::variant<FfnWeights, MoeWeights> ffn;
+};
+
+// Rows are only looked up, so any stored type that can be read as f32 will do.
+struct EmbeddingTable {
+  DType dtype = DType::kF32;
+  int64_t d_model = 0;
+  size_t row_bytes = 0;
+  const std::byte* rows = nullptr;  // [vocab, row_bytes]
+
+  void Read(TokenId id, float* out) const;  // out: [d_model]
+};
+
+struct Weights {
+  EmbeddingTable embedding;
+  std::vector<LayerWeights> layers;
+  std::vector<float> final_norm;  // [d_model]
+  kernels::Matrix lm_head;        // [vocab, d_model]; the embedding's bytes when tied
+
+  kernels::KvType kv_type = kernels::KvType::kF16;  // f32 when the matrices of layer 0 are
+  std::vector<TensorClassInfo> classes;
+  uint64_t n_bytes = 0;  // as computed with
+};
+
+// Takes tensors out of a checkpoint by name, checks their shapes, and remembers which were taken.
+class WeightLoader {
+ public:
+  WeightLoader(const Checkpoint& checkpoint, const ProgressFn& progress);
+
+  const Checkpoint& checkpoint() const { return checkpoint_; }
+  const ModelConfig& config() const { return checkpoint_.config(); }
+
+  // Errors: kCorrupt (missing, wrong shape), kUnsupported (a type that nothing computes with); all name file and
+  // tensor.
+  Result<kernels::Matrix> MatrixOf(std::string_view name, int64_t rows, int64_t cols, std::string_view tensor_class);
+  Result<std::vector<float>> VectorOf(std::string_view name, int64_t size, std::string_view tensor_class);
+  Result<std::vector<float>> F32MatrixOf(std::string_view name, int64_t rows, int64_t cols,
+                                         std::string_view tensor_class);
+  Result<EmbeddingTable> EmbeddingOf(std::string_view name, int64_t rows, int64_t cols);
+
+  // What several architectures share. prefix: "model.layers.N.". The first one leaves ffn empty.
+  Result<LayerWeights> AttentionLayer(const std::string& prefix);
+  Result<FfnWeights> Ffn(const std::string& prefix, int64_t d_ff, std::string_view tensor_class);
+  Result<MoeWeights> Moe(const std::string& prefix);
+
+  // Errors: kCorrupt, naming tensors that are in the checkpoint and that nobody took: a model with more parts than we
+  // compute would answer wrongly.
+  Result<void> CheckAllTaken() const;
+
+  std::vector<TensorClassInfo> Classes() const;
+  uint64_t n_bytes() const { return n_bytes_; }
+
+ private:
+  struct ClassSum {
+    std::string name;
+    std::set<std::string> types;
+    int64_t n_parameters = 0;
+    uint64_t n_bytes = 0;
+  };
+
+  Result<AttentionWeights> Attention(const std::string& prefix);
+  Result<const StoredTensor*> Take(std::string_view name, std::span<const int64_t> shape,
+                                   std::string_view tensor_class);
+  Result<std::vector<float>> ReadF32(const StoredTensor& tensor) const;
+
+  const Checkpoint& checkpoint_;
+  const ProgressFn& progress_;
+  std::set<std::string, std::less<>> taken_;
+  std::vector<ClassSum> classes_;
+  uint64_t n_done_ = 0;
+  uint64_t n_total_ = 0;
+  uint64_t n_bytes_ = 0;
+};
+
+// Everything the architecture of the checkpoint's config needs. The checkpoint must outlive the result.
+Result<Weights> LoadWeights(const Checkpoint& checkpoint, const ProgressFn& progress);
+
+}  // namespace quern::model
