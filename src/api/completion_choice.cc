@@ -1,0 +1,74 @@
+#include "api/completion_choice.h"
+
+namespace quern::api {
+
+CompletionChoice::CompletionChoice(const CompletionRequest& request, const CompletionPrompt& prompt,
+                                   const ServedModel& model)
+    : request_(request),
+      prompt_(prompt),
+      tokenizer_(*model.tokenizer),
+      decoder_(model.tokenizer, request.fields.skip_special_tokens),
+      stops_(request.fields.stops) {
+  end_tokens_.insert(request.fields.stop_tokens.begin(), request.fields.stop_tokens.end());
+  end_tokens_.insert(request.implicit_stops.begin(), request.implicit_stops.end());
+  if (request.fields.ignore_eos) return;
+  const auto& eos = model.backend->info().eos_tokens;
+  end_tokens_.insert(eos.begin(), eos.end());
+}
+
+void CompletionChoice::EchoPrompt(const engine::PromptLogprobsEvent* logprobs) {
+  pending_.text += prompt_.text;
+  size_t n_chars = 0;
+  for (size_t i = 0; logprobs != nullptr && !prompt_.placeholder && i < prompt_.tokens.size(); ++i) {
+    LegacyLogprob entry;
+    entry.token = prompt_.tokens[i];
+    entry.first = i == 0;
+    if (i > 0 && i < logprobs->chosen.size()) {
+      entry.logprob = logprobs->chosen[i].logprob;
+      entry.top = logprobs->top[i];
+    }
+    entry.text_offset = n_chars;
+    n_chars += CountCharacters(tokenizer_.TokenBytes(entry.token));
+    pending_.logprobs.push_back(std::move(entry));
+  }
+  n_shown_chars_ = CountCharacters(prompt_.text);
+  n_read_chars_ = n_shown_chars_;
+}
+
+void CompletionChoice::Show(std::string text) {
+  n_shown_chars_ += CountCharacters(text);
+  pending_.text += text;
+  size_t n_moved = 0;
+  while (n_moved < unshown_.size() && unshown_[n_moved].text_offset < n_shown_chars_) {
+    pending_.logprobs.push_back(std::move(unshown_[n_moved++]));
+  }
+  unshown_.erase(unshown_.begin(), unshown_.begin() + static_cast<std::ptrdiff_t>(n_moved));
+}
+
+bool CompletionChoice::Push(const engine::TokenEvent& event) {
+  n_generated_ = event.n_generated;
+  sum_logprob_ += event.logprob;
+  if (request_.fields.return_token_ids) pending_.token_ids.push_back(event.token);
+  if (end_tokens_.contains(event.token)) return false;  // Finish follows
+  if (request_.logprobs >= 0) {
+    unshown_.push_back({event.token, false, event.logprob, event.top, n_read_chars_});
+    const bool silent = request_.fields.skip_special_tokens && tokenizer_.IsSpecial(event.token);
+    if (!silent) n_read_chars_ += CountCharacters(tokenizer_.TokenBytes(event.token));
+  }
+  Show(stops_.Feed(decoder_.Push(event.token)));
+  if (!stops_.matched()) return false;
+  finish_reason_ = "stop";
+  return true;
+}
+
+void CompletionChoice::Finish(bool by_length) {
+  if (!finish_reason_.empty()) return;
+  Show(stops_.Feed(decoder_.Flush()));
+  const bool matched = stops_.matched();
+  Show(stops_.Flush());
+  finish_reason_ = by_length && !matched ? "length" : "stop";
+}
+
+CompletionDelta CompletionChoice::Take() { return std::exchange(pending_, {}); }
+
+}  // namespace quern::api

@@ -1,0 +1,65 @@
+// What passes between the server and the dialects: a whole request in, a response out through a sink. No socket and no
+// HTTP library is visible here, so that dialects are tested on plain values.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace quern::api {
+
+struct Header {
+  std::string name;  // lower case
+  std::string value;
+};
+
+struct HttpRequest {
+  std::string method;           // as sent, upper case by convention
+  std::string path;             // without query, not percent-decoded
+  std::string query;            // after '?', may be empty
+  std::vector<Header> headers;  // in order
+  std::string body;             // content codings already removed
+
+  // Value of the first header with this lower-case name, or empty.
+  std::string_view Find(std::string_view name) const {
+    for (const Header& header : headers) {
+      if (header.name == name) return header.value;
+    }
+    return {};
+  }
+};
+
+// Where one response goes. Implemented by server/ over a connection, by tests over a vector. Everything except Post is
+// called on the connection's strand only, and every callback given here runs there, never inside the call that
+// registered it. Exactly one of SendWhole or StartStream ... Close ends the request.
+class ResponseSink {
+ public:
+  virtual ~ResponseSink() = default;
+
+  virtual void SendWhole(int status, std::vector<Header> headers, std::string body) = 0;
+
+  // Headers go out at once; Write appends to the stream; Close ends it after what was written.
+  virtual void StartStream(int status, std::vector<Header> headers) = 0;
+  virtual void Write(std::string bytes) = 0;
+  virtual void Close() = 0;
+  // Ends the connection without a proper end, so that the peer sees a cut stream.
+  virtual void Abort() = 0;
+
+  // Bytes written but not yet taken by the peer's socket.
+  virtual size_t unsent_bytes() const = 0;
+
+  // Runs fn on the strand, soon. Any thread. Dropped when the connection is gone and its callbacks were run.
+  virtual void Post(std::function<void()> fn) = 0;
+
+  // One timer per request: arming again replaces it; a null fn disarms it.
+  virtual void SetTimer(std::chrono::milliseconds after, std::function<void()> fn) = 0;
+
+  // fn runs once when the peer went away before the response was complete. Nothing may be sent from then on; what is
+  // sent anyway is dropped.
+  virtual void OnGone(std::function<void()> fn) = 0;
+};
+
+}  // namespace quern::api

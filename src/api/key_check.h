@@ -1,0 +1,29 @@
+// Static API keys: kept as SHA-256 only, compared in constant time. Accounts replace this where there are any.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "api/http.h"
+
+namespace quern::api {
+
+// Immutable and thread-safe once filled.
+class KeyCheck {
+ public:
+  void Add(std::string_view key);
+  bool empty() const { return digests_.empty(); }
+
+  enum class Verdict { kAllowed, kMissing, kWrong };
+  // Authorization: Bearer, x-api-key or api-key, in this order. With no keys everybody is allowed.
+  Verdict Check(const HttpRequest& request) const;
+
+ private:
+  using Digest = std::array<uint8_t, 32>;
+  static Digest Hash(std::string_view key);
+  std::vector<Digest> digests_;
+};
+
+}  // namespace quern::api

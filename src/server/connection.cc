@@ -1,0 +1,471 @@
+#include "server/connection.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <optional>
+
+#include "server/inflate.h"
+#include "server/reply.h"
+
+namespace quern::server {
+
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using asio::awaitable;
+using asio::redirect_error;
+using asio::use_awaitable;
+using asio::ip::tcp;
+using Clock = std::chrono::steady_clock;
+using Parser = http::request_parser<http::string_body>;
+using boost::system::error_code;
+
+constexpr size_t kReadBytes = 64 * 1024;
+// After an answer that leaves unread input behind, input is thrown away this long so that the peer can read the answer.
+constexpr std::chrono::milliseconds kLinger{2'000};
+
+api::ApiError WireError(int status, std::string message, std::string code = {}) {
+  api::ApiError error = api::BadField("", std::move(message), std::move(code));
+  error.http_status = status;
+  return error;
+}
+
+std::string Lower(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  return out;
+}
+
+std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
+
+// What a parse failure is called outside.
+api::ApiError ParseError(const error_code& error, const api::Limits& limits) {
+  if (error == http::error::header_limit || error == http::error::buffer_overflow) {
+    return WireError(431,
+                     fmt::format("The request's headers are larger than {} bytes (limit max_header_bytes).",
+                                 limits.max_header_bytes),
+                     "headers_too_large");
+  }
+  if (error == http::error::body_limit) {
+    return WireError(
+        413, fmt::format("The request's body is larger than {} bytes (limit max_body_bytes).", limits.max_body_bytes),
+        "request_too_large");
+  }
+  return WireError(400, fmt::format("This is not a valid HTTP/1.1 request: {}.", error.message()), "bad_http");
+}
+
+class ConnectionImpl final : public Connection, public std::enable_shared_from_this<ConnectionImpl> {
+ public:
+  ConnectionImpl(tcp::socket socket, ConnectionContext& context, std::function<void()> on_closed)
+      : socket_(std::move(socket)),
+        strand_(socket_.get_executor()),
+        context_(context),
+        limits_(context.service->limits()),
+        on_closed_(std::move(on_closed)),
+        deadline_timer_(strand_),
+        wake_timer_(strand_) {
+    wake_timer_.expires_at(Clock::time_point::max());
+  }
+
+  void Spawn() {
+    // Posted, so that nothing of the connection runs inside the acceptor's lock.
+    asio::post(strand_, [self = shared_from_this()] {
+      asio::co_spawn(
+          self->strand_, [self] { return self->Run(); }, [self](const std::exception_ptr&) { self->Closed(); });
+    });
+  }
+
+  void BeginStop() override {
+    asio::post(strand_, [self = shared_from_this()] {
+      if (!self->idle_) return;
+      self->closing_ = true;
+      error_code ignored;
+      self->socket_.cancel(ignored);
+    });
+  }
+
+  void Cut() override {
+    asio::post(strand_, [self = shared_from_this()] {
+      self->closing_ = true;
+      error_code ignored;
+      self->socket_.close(ignored);
+      if (self->reply_) self->reply_->PeerGone();
+      self->Wake();
+    });
+  }
+
+ private:
+  // ---- deadlines: one lazy timer ----
+
+  void SetDeadline(std::chrono::milliseconds after) {
+    expiry_ = Clock::now() + after;
+    if (!timer_armed_ || expiry_ < deadline_timer_.expiry()) ArmDeadline();
+  }
+  void ClearDeadline() { expiry_ = Clock::time_point::max(); }
+
+  void ArmDeadline() {
+    timer_armed_ = true;
+    deadline_timer_.expires_at(expiry_);
+    deadline_timer_.async_wait([weak = weak_from_this()](const error_code& error) {
+      if (error) return;
+      if (const auto self = weak.lock()) self->OnDeadlineTimer();
+    });
+  }
+
+  void OnDeadlineTimer() {
+    timer_armed_ = false;
+    if (expiry_ == Clock::time_point::max()) return;
+    if (Clock::now() < expiry_) return ArmDeadline();
+    ClearDeadline();
+    timed_out_ = true;
+    error_code ignored;
+    socket_.cancel(ignored);
+  }
+
+  void Wake() { wake_timer_.cancel(); }
+
+  // ---- life ----
+
+  awaitable<void> Run() {
+    error_code ignored;
+    socket_.set_option(tcp::no_delay(true), ignored);
+    bool first = true;
+    while (!closing_) {
+      if (buffer_.size() == 0) {
+        buffer_.shrink_to_fit();
+        SetDeadline(first ? limits_.header_timeout : limits_.keep_alive_timeout);
+        idle_ = true;
+        if (context_.stopping) break;
+        error_code error;
+        co_await socket_.async_wait(tcp::socket::wait_read, redirect_error(use_awaitable, error));
+        idle_ = false;
+        if (error || closing_ || timed_out_) break;
+      }
+      first = false;
+      const bool more = co_await OneRequest();
+      parser_.reset();
+      if (!more) break;
+    }
+  }
+
+  void Closed() {
+    if (reply_) reply_->PeerGone();
+    ClearDeadline();
+    deadline_timer_.cancel();
+    error_code ignored;
+    socket_.shutdown(tcp::socket::shutdown_both, ignored);
+    socket_.close(ignored);
+    if (on_closed_) std::exchange(on_closed_, nullptr)();
+  }
+
+  // Reads and answers one request. False ends the connection.
+  awaitable<bool> OneRequest() {
+    SetDeadline(limits_.header_timeout);
+    parser_.emplace();
+    parser_->header_limit(static_cast<uint32_t>(limits_.max_header_bytes));
+    parser_->body_limit(limits_.max_body_bytes);
+    error_code error;
+    co_await http::async_read_header(socket_, buffer_, *parser_, redirect_error(use_awaitable, error));
+    if (error) co_return co_await HeaderFailed(error);
+    const bool continue_sent = co_await SendContinue(error);
+    if (error) co_return false;
+    if (!continue_sent) {
+      co_await SendBroken(WireError(417, "The only expectation supported is 100-continue."));
+      co_return false;
+    }
+    BodyBudget budget{context_, 0};
+    const std::optional<api::ApiError> failed = co_await ReadBody(budget);
+    if (failed) {
+      if (failed->http_status != 0) co_await SendBroken(*failed);
+      co_return false;
+    }
+    ClearDeadline();
+    co_return co_await Answer();
+  }
+
+  awaitable<bool> HeaderFailed(error_code error) {
+    const bool began = parser_->got_some() || buffer_.size() > 0;
+    if (timed_out_) {
+      timed_out_ = false;
+      if (began) co_await SendBroken(WireError(408, "The request's headers did not arrive in time (header_timeout)."));
+      co_return false;
+    }
+    // Errors of the socket itself have nobody to be told to.
+    const bool ours = error.category() == http::make_error_code(http::error::bad_version).category();
+    if (!ours || error == http::error::end_of_stream) co_return false;
+    co_await SendBroken(ParseError(error, limits_));
+    co_return false;
+  }
+
+  // True: go on. False: an expectation that cannot be met. error: the socket failed.
+  awaitable<bool> SendContinue(error_code& error) {
+    const std::string expect = Lower(View(parser_->get()[http::field::expect]));
+    if (expect.empty() || parser_->get().version() < 11) co_return true;
+    if (expect != "100-continue") co_return false;
+    if (parser_->is_done()) co_return true;
+    static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+    co_await asio::async_write(socket_, asio::buffer(kContinue), redirect_error(use_awaitable, error));
+    co_return true;
+  }
+
+  // Counts this body in the server's total for as long as it lives.
+  struct BodyBudget {
+    ConnectionContext& context;
+    size_t n_bytes;
+    bool Grow(size_t to, size_t limit) {
+      const size_t more = to > n_bytes ? to - n_bytes : 0;
+      n_bytes += more;
+      return context.bodies_bytes.fetch_add(more) + more <= limit;
+    }
+    ~BodyBudget() { context.bodies_bytes.fetch_sub(n_bytes); }
+  };
+
+  // Nothing on success; http_status 0 when there is nobody left to tell.
+  awaitable<std::optional<api::ApiError>> ReadBody(BodyBudget& budget) {
+    if (parser_->is_done()) co_return std::nullopt;
+    buffer_.reserve(kReadBytes);
+    const Clock::time_point last = Clock::now() + limits_.body_timeout;
+    while (!parser_->is_done()) {
+      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(last - Clock::now());
+      SetDeadline(std::clamp(limits_.body_idle_timeout, std::chrono::milliseconds(1),
+                             std::max(left, std::chrono::milliseconds(1))));
+      error_code error;
+      co_await http::async_read_some(socket_, buffer_, *parser_, redirect_error(use_awaitable, error));
+      if (timed_out_) {
+        timed_out_ = false;
+        co_return WireError(408, "The request's body did not arrive in time (body_idle_timeout or body_timeout).");
+      }
+      if (error) {
+        const bool ours = error.category() == http::make_error_code(http::error::bad_version).category();
+        if (!ours || error == http::error::partial_message || error == http::error::end_of_stream) {
+          co_return WireError(0, "gone");
+        }
+        co_return ParseError(error, limits_);
+      }
+      if (!budget.Grow(parser_->get().body().size(), limits_.max_bodies_bytes)) {
+        api::ApiError busy = WireError(
+            503,
+            fmt::format("Request bodies in flight exceed {} bytes (limit max_bodies_bytes).", limits_.max_bodies_bytes),
+            "overloaded");
+        busy.type = "server_error";
+        busy.retry_after_s = 1;
+        co_return busy;
+      }
+    }
+    co_return std::nullopt;
+  }
+
+  // The parsed message as plain values; an error when its target or body cannot be used.
+  api::ApiResult<api::HttpRequest> TakeRequest() {
+    http::request<http::string_body> message = parser_->release();
+    api::HttpRequest request;
+    request.method = View(message.method_string());
+    std::string_view target = View(message.target());
+    if (message.version() >= 11 && message.find(http::field::host) == message.end()) {
+      return api::Fail(WireError(400, "The request has no Host header.", "bad_http"));
+    }
+    for (const std::string_view scheme : {"http://", "https://"}) {
+      if (!Lower(target.substr(0, scheme.size())).starts_with(scheme)) continue;
+      const size_t slash = target.find('/', scheme.size());
+      target = slash == std::string_view::npos ? "/" : target.substr(slash);
+    }
+    const size_t query = target.find('?');
+    request.path = target.substr(0, query);
+    if (query != std::string_view::npos) request.query = target.substr(query + 1);
+    for (const auto& field : message) {
+      request.headers.push_back({Lower(View(field.name_string())), std::string(View(field.value()))});
+    }
+    Result<std::string> body =
+        DecodeBody(std::move(message.body()), Lower(request.Find("content-encoding")), limits_.max_inflated_bytes);
+    if (!body) {
+      const Code code = body.error().code();
+      const int status = code == Code::kExhausted ? 413 : code == Code::kUnsupported ? 415 : 400;
+      return api::Fail(WireError(status, body.error().message(),
+                                 code == Code::kExhausted ? "request_too_large" : "invalid_content_encoding"));
+    }
+    request.body = std::move(*body);
+    return request;
+  }
+
+  awaitable<bool> Answer() {
+    Reply::Options options;
+    options.head_only = parser_->get().method() == http::verb::head;
+    options.http_1_0 = parser_->get().version() < 11;
+    options.keep_alive = parser_->get().keep_alive() && !context_.stopping;
+    const auto reply = std::make_shared<Reply>(strand_, options);
+    api::ApiResult<api::HttpRequest> request = TakeRequest();
+    parser_.reset();
+    Attach(reply);
+    if (request) {
+      context_.service->Handle(std::move(*request), reply);
+    } else {
+      context_.service->HandleBroken(request.error(), reply);
+    }
+    const bool sent = co_await WriteReply(reply, true);
+    co_return sent && reply->keep_alive() && !closing_;
+  }
+
+  awaitable<void> SendBroken(api::ApiError error) {
+    timed_out_ = false;
+    Reply::Options options;
+    options.keep_alive = false;
+    const auto reply = std::make_shared<Reply>(strand_, options);
+    Attach(reply);
+    context_.service->HandleBroken(error, reply);
+    const bool sent = co_await WriteReply(reply, false);
+    if (sent) co_await Linger();
+  }
+
+  void Attach(const std::shared_ptr<Reply>& reply) {
+    reply_ = reply;
+    reply->set_wake([weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->Wake();
+    });
+  }
+
+  // Writes until the reply is finished. False when the peer is gone or the answer was cut.
+  awaitable<bool> WriteReply(std::shared_ptr<Reply> reply, bool watch) {
+    if (watch && !reply->finished()) StartWatch(reply);
+    bool ok = true;
+    while (ok) {
+      if (reply->aborted() || peer_gone_ || closing_) {
+        ok = false;
+      } else if (reply->has_out()) {
+        const std::string out = reply->TakeOut();
+        ok = co_await WriteAll(*reply, out);
+      } else if (reply->finished()) {
+        break;
+      } else {
+        error_code ignored;
+        co_await wake_timer_.async_wait(redirect_error(use_awaitable, ignored));
+      }
+    }
+    ClearDeadline();
+    if (!ok) {
+      reply->PeerGone();
+      error_code ignored;
+      socket_.close(ignored);
+    }
+    reply_.reset();
+    reply->set_wake(nullptr);
+    co_await StopWatch();
+    timed_out_ = false;
+    co_return ok && !peer_gone_;
+  }
+
+  awaitable<bool> WriteAll(Reply& reply, const std::string& out) {
+    size_t at = 0;
+    while (at < out.size()) {
+      SetDeadline(limits_.write_timeout);
+      error_code error;
+      const size_t n = co_await socket_.async_write_some(asio::buffer(out.data() + at, out.size() - at),
+                                                         redirect_error(use_awaitable, error));
+      if (error || timed_out_) co_return false;
+      reply.Wrote(n);
+      at += n;
+      if (peer_gone_ || reply.aborted()) co_return false;
+    }
+    ClearDeadline();
+    co_return true;
+  }
+
+  // ---- noticing that the peer left while its answer is being made ----
+
+  void StartWatch(const std::shared_ptr<Reply>& reply) {
+    watching_ = true;
+    watch_stop_ = false;
+    asio::co_spawn(
+        strand_, [self = shared_from_this(), reply] { return self->Watch(reply); },
+        [self = shared_from_this()](const std::exception_ptr&) {
+          self->watching_ = false;
+          self->Wake();
+        });
+  }
+
+  awaitable<void> Watch(std::shared_ptr<Reply> reply) {
+    while (!watch_stop_) {
+      error_code error;
+      co_await socket_.async_wait(tcp::socket::wait_read, redirect_error(use_awaitable, error));
+      if (watch_stop_) co_return;
+      size_t n = 0;
+      if (!error) {
+        n = co_await socket_.async_read_some(buffer_.prepare(2048), redirect_error(use_awaitable, error));
+      }
+      if (watch_stop_ && error == asio::error::operation_aborted) co_return;
+      buffer_.commit(n);
+      const bool too_much = buffer_.size() > limits_.max_pipelined_bytes;
+      if (!error && !too_much) continue;
+      peer_gone_ = true;
+      reply->PeerGone();
+      Wake();
+      co_return;
+    }
+  }
+
+  awaitable<void> StopWatch() {
+    watch_stop_ = true;
+    error_code ignored;
+    if (watching_) socket_.cancel(ignored);
+    while (watching_) {
+      error_code waited;
+      co_await wake_timer_.async_wait(redirect_error(use_awaitable, waited));
+    }
+  }
+
+  awaitable<void> Linger() {
+    error_code error;
+    socket_.shutdown(tcp::socket::shutdown_send, error);
+    const Clock::time_point last = Clock::now() + kLinger;
+    std::string scrap(16 * 1024, '\0');
+    while (!error && Clock::now() < last) {
+      SetDeadline(std::max(std::chrono::milliseconds(1),
+                           std::chrono::duration_cast<std::chrono::milliseconds>(last - Clock::now())));
+      co_await socket_.async_read_some(asio::buffer(scrap), redirect_error(use_awaitable, error));
+    }
+  }
+
+  tcp::socket socket_;
+  asio::any_io_executor strand_;
+  ConnectionContext& context_;
+  const api::Limits& limits_;
+  std::function<void()> on_closed_;
+  asio::steady_timer deadline_timer_;
+  asio::steady_timer wake_timer_;  // never expires: a cancel wakes the writer
+  Clock::time_point expiry_ = Clock::time_point::max();
+  beast::flat_buffer buffer_;
+  std::optional<Parser> parser_;
+  std::shared_ptr<Reply> reply_;
+  bool timer_armed_ = false;
+  bool timed_out_ = false;
+  bool idle_ = false;
+  bool closing_ = false;
+  bool peer_gone_ = false;
+  bool watching_ = false;
+  bool watch_stop_ = false;
+};
+
+}  // namespace
+
+std::shared_ptr<Connection> Connection::Start(tcp::socket socket, ConnectionContext& context,
+                                              std::function<void()> on_closed) {
+  const auto connection = std::make_shared<ConnectionImpl>(std::move(socket), context, std::move(on_closed));
+  connection->Spawn();
+  return connection;
+}
+
+}  // namespace quern::server
