@@ -2,10 +2,10 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
-#include <array>
 #include <boost/json.hpp>
 #include <exception>
+
+#include "base/json.h"
 
 namespace quern::tokenizer {
 namespace {
@@ -251,18 +251,11 @@ Result<VocabularySpec> ReadRoot(const json::value& value) {
 }  // namespace
 
 Result<VocabularySpec> ReadTokenizerJson(std::string_view text) {
-  if (text.size() > kMaxJsonBytes) {
-    return Error(Code::kExhausted, fmt::format("{} bytes, at most {}", text.size(), kMaxJsonBytes));
-  }
-  json::monotonic_resource memory;
-  json::error_code error;
-  json::parse_options options;
-  options.max_depth = kMaxJsonDepth;
+  QUERN_ASSIGN(const json::value root,
+               ParseJson(text, {.max_bytes = kMaxJsonBytes, .max_depth = kMaxJsonDepth, .max_values = kMaxJsonValues}));
   try {
-    const json::value root = json::parse(json::string_view(text.data(), text.size()), error, &memory, options);
-    if (error) return Error(Code::kCorrupt, fmt::format("not JSON: {}", error.message()));
     return ReadRoot(root);
-  } catch (const std::exception& e) {  // out of memory, or a length that the library does not take
+  } catch (const std::exception& e) {  // out of memory
     return Error(Code::kExhausted, e.what());
   }
 }

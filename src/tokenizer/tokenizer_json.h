@@ -18,6 +18,7 @@ inline constexpr size_t kMaxTokenBytes = 4096;  // of a token's spelling
 inline constexpr size_t kMaxAddedTokens = 4096;
 inline constexpr size_t kMaxAddedTokenBytes = 256;
 inline constexpr size_t kMaxJsonDepth = 16;
+inline constexpr size_t kMaxJsonValues = kMaxTokens + 3 * kMaxMerges + 16 * kMaxAddedTokens;
 
 // Only what this tokenizer does is accepted: BPE, NFC, the pre-tokeniser of pre_tokenizer.h, byte level.
 Result<VocabularySpec> ReadTokenizerJson(std::string_view json);
