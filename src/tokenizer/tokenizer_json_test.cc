@@ -95,7 +95,7 @@ TEST(TokenizerJson, SaysWhereTheFileIsWrong) {
   EXPECT_EQ(ErrorOf(With(R"("ab":256)", R"("ab":-1)")), p + "model.vocab: expected an id from 0 to 1048575, got -1");
   EXPECT_EQ(ErrorOf(With(R"("ab":256)", R"("ab":1e3)")), p + "model.vocab: expected an id from 0 to 1048575, got 1E3");
   EXPECT_EQ(ErrorOf(With(R"("ab":256)", R"("ab":255)")).substr(0, p.size() + 23), p + "model.vocab: id 255 is ");
-  EXPECT_EQ(ErrorOf(With(R"("id":257)", R"("id":3)")).substr(0, p.size() + 23), p + "added_tokens[0]: id 3 is");
+  EXPECT_EQ(ErrorOf(With(R"("id":257)", R"("id":3)")).substr(0, p.size() + 24), p + "added_tokens[0]: id 3 is");
   EXPECT_EQ(ErrorOf(With(R"("content":"<|im_end|>")", R"("content":7)")),
             p + "added_tokens[0].content: expected a text");
   EXPECT_EQ(ErrorOf(ValidJson().substr(0, 500)).substr(0, p.size() + 8), p + "not JSON");
