@@ -96,25 +96,17 @@ Sampler::Sampler(const GenerateRequest& request, int vocab_size)
       has_penalties_(params_.repetition_penalty != 1 || params_.presence_penalty != 0 ||
                      params_.frequency_penalty != 0) {
   if (!has_penalties_) return;
-  seen_bits_.resize((vocab_size_ + 63) / 64, 0);
-  for (const TokenId id : request.prompt) {
-    Accept(id);
-    output_count_[seen_idx_[static_cast<size_t>(id)]] = 0;
-  }
+  for (const TokenId id : request.prompt) SeenEntry(id);
+}
+
+Sampler::Seen& Sampler::SeenEntry(TokenId token) {
+  const auto [it, is_new] = seen_idx_.try_emplace(token, static_cast<uint32_t>(seen_.size()));
+  if (is_new) seen_.push_back({token, 0});
+  return seen_[it->second];
 }
 
 void Sampler::Accept(TokenId token) {
-  if (!has_penalties_) return;
-  const size_t id = static_cast<size_t>(token);
-  if (seen_idx_.empty()) seen_idx_.resize(vocab_size_, 0);
-  const uint64_t bit = uint64_t{1} << (id % 64);
-  if ((seen_bits_[id / 64] & bit) == 0) {
-    seen_bits_[id / 64] |= bit;
-    seen_idx_[id] = static_cast<uint32_t>(seen_.size());
-    seen_.push_back(token);
-    output_count_.push_back(0);
-  }
-  ++output_count_[seen_idx_[id]];
+  if (has_penalties_) ++SeenEntry(token).n_in_output;
 }
 
 void Sampler::Adjust(std::span<float> logits, int n_generated) const {
@@ -122,11 +114,11 @@ void Sampler::Adjust(std::span<float> logits, int n_generated) const {
     float& x = logits[static_cast<size_t>(id)];
     x = bias <= kBan ? kImpossible : x + bias;
   }
-  for (size_t i = 0; i < seen_.size(); ++i) {
-    float& x = logits[static_cast<size_t>(seen_[i])];
+  for (const Seen& seen : seen_) {
+    float& x = logits[static_cast<size_t>(seen.token)];
     if (x == kImpossible) continue;
     x = x > 0 ? x / params_.repetition_penalty : x * params_.repetition_penalty;
-    const float count = static_cast<float>(output_count_[i]);
+    const float count = static_cast<float>(seen.n_in_output);
     if (count > 0) x -= params_.presence_penalty + count * params_.frequency_penalty;
     x = std::clamp(x, -kLargest, kLargest);  // an extreme penalty must not make an infinity of a number
   }

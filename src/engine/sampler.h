@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "base/status.h"
@@ -33,6 +34,12 @@ class Sampler {
   void Accept(TokenId token);
 
  private:
+  struct Seen {
+    TokenId token;
+    uint32_t n_in_output;
+  };
+
+  Seen& SeenEntry(TokenId token);
   void Adjust(std::span<float> logits, int n_generated) const;
   TokenId Draw(std::span<const float> logits, float highest, double u, SamplerScratch& scratch) const;
 
@@ -42,10 +49,8 @@ class Sampler {
   size_t vocab_size_;
   uint64_t n_prompt_;
   bool has_penalties_;
-  std::vector<uint64_t> seen_bits_;     // one bit per id, prompt and output; empty without penalties
-  std::vector<TokenId> seen_;           // the ids of these bits
-  std::vector<uint32_t> output_count_;  // per entry of seen_
-  std::vector<uint32_t> seen_idx_;      // id -> entry of seen_; empty without penalties
+  std::vector<Seen> seen_;  // distinct tokens of prompt and output; empty without penalties
+  std::unordered_map<TokenId, uint32_t> seen_idx_;
 };
 
 // Log-probability of token under the softmax of logits[0, vocab_size), and the n_top best (descending, ties by lower

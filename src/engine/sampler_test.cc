@@ -66,7 +66,7 @@ std::vector<double> ExactDistribution(std::vector<float> logits, const SamplingP
 
 // Draws at kDraws positions and compares the counts with the exact distribution.
 void CheckDistribution(const SamplingParams& params, const std::vector<float>& logits) {
-  constexpr int kDraws = 20000;
+  constexpr int kDraws = 10000;
   const auto p = ExactDistribution(logits, params);
   const Sampler sampler(Request(params), static_cast<int>(logits.size()));
   std::vector<int> counts(logits.size(), 0);
