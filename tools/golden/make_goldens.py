@@ -1,0 +1,146 @@
+"""Writes tests/golden/model: tiny random checkpoints and what transformers computes with them.
+
+    python tools/golden/make_goldens.py [--only NAME] [--out tests/golden/model]
+
+Three runs of the reference per checkpoint, see README.md: `f32` (the f32 weights in f32), `wide` (the bf16 weights in
+f32) and `bf16` (the bf16 weights in bf16). Everything is seeded; eager attention; one thread.
+"""
+
+import argparse
+import json
+import pathlib
+
+import numpy as np
+import torch
+import transformers
+from safetensors.torch import save_file
+
+import tiny_models
+
+N_GREEDY = 64
+HIDDEN_PROMPT_LENGTHS = [1, 5, 17, 37]
+GREEDY_PROMPT_LENGTHS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15, 16, 17, 19, 23, 29, 31, 32, 33, 37, 45]
+
+
+def load(directory, dtype):
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        directory, dtype=dtype, attn_implementation="eager", local_files_only=True)
+    if hasattr(model, "set_experts_implementation"):
+        model.set_experts_implementation("eager")
+    return model.eval()
+
+
+@torch.no_grad()
+def run_prompt(model, ids):
+    """(hidden [n_layers + 2, n_rows, d_model]: embedding, each layer's output, final norm; logits [n_rows, vocab])."""
+    seen = []
+
+    def keep(_module, _inputs, output):
+        value = output[0] if isinstance(output, tuple) else output
+        seen.append(value.detach().reshape(len(ids), -1).float().clone())
+
+    body = model.model
+    hooks = [m.register_forward_hook(keep) for m in (body.embed_tokens, *body.layers, body.norm)]
+    logits = model(torch.tensor([ids])).logits[0].float()
+    for hook in hooks:
+        hook.remove()
+    return torch.stack(seen), logits
+
+
+@torch.no_grad()
+def greedy(model, prompt):
+    """(ids, margin per step, logits per step), with the reference's own KV cache, as generate() does."""
+    ids, margins, rows = [], [], []
+    cache, step_input = None, torch.tensor([prompt])
+    for _ in range(N_GREEDY):
+        out = model(step_input, past_key_values=cache, use_cache=True)
+        cache, row = out.past_key_values, out.logits[0, -1].float()
+        top = torch.topk(row, 2).values
+        ids.append(int(row.argmax()))
+        margins.append(float(top[0] - top[1]))
+        rows.append(row)
+        step_input = torch.tensor([[ids[-1]]])
+    return ids, margins, torch.stack(rows)
+
+
+@torch.no_grad()
+def rounding_along(wide, prompt, ids, bf16_rows):
+    """Per step of a bf16 continuation: the largest change that bf16 makes to the distance of any two logits."""
+    logits = wide(torch.tensor([prompt + ids[:-1]])).logits[0, len(prompt) - 1:].float()
+    delta = bf16_rows - logits
+    return (delta.max(-1).values - delta.min(-1).values).tolist()
+
+
+def make_prompts(model, lengths, rng):
+    return [[int(t) for t in rng.integers(0, model.vocab, n)] for n in lengths]
+
+
+def make_case(model, out):
+    directory = out / model.name
+    weights = tiny_models.init_weights(model)
+    tiny_models.save_checkpoint(model, weights, "bf16", directory / "bf16")
+    runs = {"wide": load(directory / "bf16", torch.float32), "bf16": load(directory / "bf16", torch.bfloat16)}
+    if model.f32:
+        tiny_models.save_checkpoint(model, weights, "f32", directory / "f32")
+        runs["f32"] = load(directory / "f32", torch.float32)
+
+    rng = np.random.default_rng(model.seed + 1000)
+    prompts = make_prompts(model, HIDDEN_PROMPT_LENGTHS, rng)
+    columns = np.arange(model.vocab)
+    if model.n_logit_columns:
+        columns = np.sort(rng.choice(model.vocab, model.n_logit_columns, replace=False))
+    numbers = {"logit_columns": torch.from_numpy(columns.astype(np.int32))}
+    facts = {"name": model.name, "prompts": prompts, "torch": torch.__version__,
+             "transformers": transformers.__version__}
+    for run, reference in runs.items():
+        hidden, logits = zip(*(run_prompt(reference, p) for p in prompts))
+        hidden, logits = torch.cat(hidden, 1), torch.cat(logits, 0)[:, columns]
+        if run == "bf16":
+            facts["bf16_hidden_difference"] = [float(v) for v in
+                                               (hidden - numbers["wide.hidden"]).abs().amax((1, 2))]
+            facts["bf16_logit_difference"] = float((logits - numbers["wide.logits"]).abs().max())
+        else:
+            numbers[f"{run}.hidden"], numbers[f"{run}.logits"] = hidden, logits
+
+    starts = make_prompts(model, GREEDY_PROMPT_LENGTHS, rng)
+    first = "f32" if model.f32 else "wide"
+    facts["greedy"], agree = [], 0
+    for prompt in starts:
+        f32_ids, f32_margin, _ = greedy(runs[first], prompt)
+        bf16_ids, bf16_margin, rows = greedy(runs["bf16"], prompt)
+        rounding = rounding_along(runs["wide"], prompt, bf16_ids, rows)
+        wide_ids, wide_margin, _ = greedy(runs["wide"], prompt)
+        agree += wide_ids == bf16_ids
+        facts["greedy"].append({
+            "prompt": prompt, "f32": f32_ids, "bf16": bf16_ids,
+            "f32_margin_min": float(np.min(f32_margin)),
+            "bf16_margin": [round(v, 5) for v in bf16_margin], "bf16_rounding": [round(v, 5) for v in rounding]})
+    for name, value in numbers.items():
+        numbers[name] = value.contiguous()
+    save_file(numbers, directory / "expected.safetensors")
+    text = json.dumps(facts, separators=(",", ":")).replace('{"prompt"', '\n{"prompt"')
+    (directory / "expected.json").write_text(text + "\n")
+    distinct = np.mean([len(set(g["f32"])) for g in facts["greedy"]])
+    spread = float(numbers["wide.logits"].std())
+    print(f"{model.name}: logits std {spread:.3f}, bf16 differs by {facts['bf16_logit_difference']:.4f}; "
+          f"smallest f32 margin {min(g['f32_margin_min'] for g in facts['greedy']):.2e}; "
+          f"reference bf16 = wide in {agree} of {len(starts)} continuations; distinct tokens {distinct:.1f} of 64",
+          flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    root = pathlib.Path(__file__).resolve().parents[2]
+    parser.add_argument("--out", type=pathlib.Path, default=root / "tests/golden/model")
+    parser.add_argument("--only")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    for model in tiny_models.MODELS:
+        if not args.only or model.name == args.only:
+            make_case(model, args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""The tiny random checkpoints that the model goldens are made of, written as the published ones are.
+
+Tensor names, config keys and file layout are those of the published Qwen checkpoints, not those of the transformers
+version at hand, so that loading them with transformers is itself a check of the files.
+"""
+
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+KINDS = {
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "qwen3_moe": "Qwen3MoeForCausalLM",
+}
+
+
+@dataclasses.dataclass
+class TinyModel:
+    name: str
+    kind: str  # model_type of config.json
+    d_model: int
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    head_dim: int
+    d_ff: int
+    vocab: int
+    tied: bool
+    rope_theta: float = 1e6
+    norm_eps: float = 1e-6
+    n_experts: int = 0
+    n_experts_used: int = 0
+    d_ff_expert: int = 0
+    norm_topk_prob: bool = True
+    decoder_sparse_step: int = 1
+    mlp_only_layers: tuple = ()
+    rope_scaling: dict | None = None
+    context: int = 4096
+    n_shards: int = 1
+    stacked_experts: bool = False
+    f32: bool = True  # whether an f32 variant is stored beside the bf16 one
+    n_logit_columns: int = 0  # > 0: only this many columns of the logits are stored
+    row_spread: float = 0.0  # see init_weights
+    seed: int = 1
+
+    def is_moe(self, layer):
+        return (
+            self.n_experts > 0
+            and layer not in self.mlp_only_layers
+            and (layer + 1) % self.decoder_sparse_step == 0
+        )
+
+
+MODELS = [
+    TinyModel("qwen2_untied", "qwen2", d_model=48, n_layers=3, n_heads=6, n_kv_heads=2, head_dim=8, d_ff=80,
+              vocab=320, tied=False, norm_eps=1e-5, n_shards=2, row_spread=0.4, seed=11),
+    TinyModel("qwen2_vocab", "qwen2", d_model=12, n_layers=2, n_heads=2, n_kv_heads=1, head_dim=6, d_ff=40,
+              vocab=151936, tied=True, f32=False, n_logit_columns=512, row_spread=0.3, seed=12),
+    TinyModel("qwen3_tied", "qwen3", d_model=40, n_layers=3, n_heads=4, n_kv_heads=2, head_dim=16, d_ff=72,
+              vocab=300, tied=True, row_spread=0.4, seed=21),
+    TinyModel("qwen3_yarn", "qwen3", d_model=32, n_layers=2, n_heads=4, n_kv_heads=1, head_dim=32, d_ff=56,
+              vocab=288, tied=False, rope_theta=1e4, context=256, row_spread=0.4, seed=22,
+              rope_scaling={"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}),
+    TinyModel("qwen3_moe_untied", "qwen3_moe", d_model=40, n_layers=3, n_heads=4, n_kv_heads=2, head_dim=16, d_ff=64,
+              vocab=320, tied=False, rope_theta=1e7, n_experts=8, n_experts_used=2, d_ff_expert=24, n_shards=3,
+              row_spread=0.4, seed=31),
+    TinyModel("qwen3_moe_tied", "qwen3_moe", d_model=32, n_layers=4, n_heads=4, n_kv_heads=4, head_dim=12, d_ff=48,
+              vocab=256, tied=True, rope_theta=1e7, n_experts=8, n_experts_used=2, d_ff_expert=20,
+              norm_topk_prob=False, decoder_sparse_step=2, stacked_experts=True, row_spread=0.4, seed=32),
+]
+
+
+def config_json(model, dtype):
+    config = {
+        "architectures": [KINDS[model.kind]],
+        "attention_dropout": 0.0,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "hidden_act": "silu",
+        "hidden_size": model.d_model,
+        "initializer_range": 0.02,
+        "intermediate_size": model.d_ff,
+        "max_position_embeddings": model.context,
+        "max_window_layers": model.n_layers,
+        "model_type": model.kind,
+        "num_attention_heads": model.n_heads,
+        "num_hidden_layers": model.n_layers,
+        "num_key_value_heads": model.n_kv_heads,
+        "rms_norm_eps": model.norm_eps,
+        "rope_scaling": model.rope_scaling,
+        "rope_theta": model.rope_theta,
+        "sliding_window": None,
+        "tie_word_embeddings": model.tied,
+        "torch_dtype": {"f32": "float32", "bf16": "bfloat16"}[dtype],
+        "use_cache": True,
+        "use_sliding_window": False,
+        "vocab_size": model.vocab,
+    }
+    if model.kind != "qwen2":
+        config["head_dim"] = model.head_dim
+        config["attention_bias"] = False
+    if model.kind == "qwen3_moe":
+        config.update(
+            decoder_sparse_step=model.decoder_sparse_step,
+            mlp_only_layers=list(model.mlp_only_layers),
+            moe_intermediate_size=model.d_ff_expert,
+            norm_topk_prob=model.norm_topk_prob,
+            num_experts=model.n_experts,
+            num_experts_per_tok=model.n_experts_used,
+            output_router_logits=False,
+            router_aux_loss_coef=0.001,
+        )
+    return config
+
+
+def init_weights(model):
+    """Published names -> f32 tensors.
+
+    Weights are larger than a fresh initialisation's, so that every layer matters. The rows of the matrix that makes
+    the logits get log-normal lengths: a tail that keeps the first choice ahead of the second, without which rounding
+    to bf16 would decide most continuations of random weights.
+    """
+    rng = np.random.default_rng(model.seed)
+
+    def matrix(rows, cols, gain=1.0):
+        return torch.from_numpy((rng.standard_normal((rows, cols)) * gain / np.sqrt(cols)).astype(np.float32))
+
+    def norm(size):
+        return torch.from_numpy((1.0 + 0.3 * rng.standard_normal(size)).astype(np.float32))
+
+    def row_lengths(rows):
+        return torch.from_numpy(np.exp(model.row_spread * rng.standard_normal((rows, 1))).astype(np.float32))
+
+    d, dq, dkv = model.d_model, model.n_heads * model.head_dim, model.n_kv_heads * model.head_dim
+    w = {"model.embed_tokens.weight": matrix(model.vocab, d, np.sqrt(d))}
+    if model.tied:
+        w["model.embed_tokens.weight"] *= row_lengths(model.vocab)
+    for layer in range(model.n_layers):
+        p = f"model.layers.{layer}."
+        w[p + "input_layernorm.weight"] = norm(d)
+        w[p + "post_attention_layernorm.weight"] = norm(d)
+        for name, rows in (("q", dq), ("k", dkv), ("v", dkv)):
+            w[p + f"self_attn.{name}_proj.weight"] = matrix(rows, d, 1.5)
+            if model.kind == "qwen2":
+                w[p + f"self_attn.{name}_proj.bias"] = matrix(1, rows, np.sqrt(rows)).reshape(-1).clone()
+        w[p + "self_attn.o_proj.weight"] = matrix(d, dq, 2.0)
+        if model.kind != "qwen2":
+            w[p + "self_attn.q_norm.weight"] = norm(model.head_dim) * 1.5
+            w[p + "self_attn.k_norm.weight"] = norm(model.head_dim)
+        if model.is_moe(layer):
+            w[p + "mlp.gate.weight"] = matrix(model.n_experts, d, 5.0)
+            for e in range(model.n_experts):
+                q = p + f"mlp.experts.{e}."
+                w[q + "gate_proj.weight"] = matrix(model.d_ff_expert, d, 1.5)
+                w[q + "up_proj.weight"] = matrix(model.d_ff_expert, d, 1.5)
+                w[q + "down_proj.weight"] = matrix(d, model.d_ff_expert, 0.8)
+        else:
+            w[p + "mlp.gate_proj.weight"] = matrix(model.d_ff, d, 1.5)
+            w[p + "mlp.up_proj.weight"] = matrix(model.d_ff, d, 1.5)
+            w[p + "mlp.down_proj.weight"] = matrix(d, model.d_ff, 0.8)
+    # Mixed signs: with tied embeddings an all-positive norm makes every token its own most likely successor.
+    w["model.norm.weight"] = norm(d) * torch.from_numpy(rng.choice([-1.0, 1.0], d).astype(np.float32))
+    if not model.tied:
+        w["lm_head.weight"] = matrix(model.vocab, d, 2.0) * row_lengths(model.vocab)
+    return w
+
+
+def stack_experts(model, weights):
+    """The form of files saved again by transformers 5: one tensor for all experts, gate rows before up rows."""
+    out = {k: v for k, v in weights.items() if ".mlp.experts." not in k}
+    for layer in range(model.n_layers):
+        p = f"model.layers.{layer}.mlp.experts."
+        if not model.is_moe(layer):
+            continue
+        e = range(model.n_experts)
+        out[p + "gate_up_proj"] = torch.stack(
+            [torch.cat([weights[f"{p}{i}.gate_proj.weight"], weights[f"{p}{i}.up_proj.weight"]]) for i in e])
+        out[p + "down_proj"] = torch.stack([weights[f"{p}{i}.down_proj.weight"] for i in e])
+    return out
+
+
+def save_checkpoint(model, weights, dtype, directory):
+    directory = pathlib.Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    for old in directory.glob("model*"):
+        old.unlink()
+    (directory / "config.json").write_text(json.dumps(config_json(model, dtype), indent=2) + "\n")
+    torch_dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[dtype]
+    if model.stacked_experts:
+        weights = stack_experts(model, weights)
+    weights = {name: value.to(torch_dtype).contiguous() for name, value in weights.items()}
+    metadata = {"format": "pt"}
+    if model.n_shards == 1:
+        save_file(weights, directory / "model.safetensors", metadata)
+        return
+    names, weight_map, total = list(weights), {}, 0
+    per_shard = -(-len(names) // model.n_shards)
+    for i in range(model.n_shards):
+        file = f"model-{i + 1:05}-of-{model.n_shards:05}.safetensors"
+        part = {n: weights[n] for n in names[i * per_shard:(i + 1) * per_shard]}
+        save_file(part, directory / file, metadata)
+        weight_map.update({n: file for n in part})
+        total += sum(t.numel() * t.element_size() for t in part.values())
+    index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
