@@ -2,9 +2,10 @@
 
 #include <utf8proc.h>
 
-#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include "base/utf8.h"
@@ -53,18 +54,23 @@ void Decompose(int32_t code_point, std::vector<int32_t>& out) {
 
 int CombiningClass(int32_t code_point) { return utf8proc_get_property(code_point)->combining_class; }
 
-// Puts each run of marks into canonical order. utf8proc's own ordering is a bubble sort, quadratic for a long run.
+// Orders a run of marks by combining class, equal ones as they stand. Counting, so that no run is slow: utf8proc's own
+// ordering is a bubble sort.
+void OrderMarks(std::span<int32_t> marks) {
+  if (marks.size() < 2) return;
+  std::array<size_t, 257> starts{};
+  for (const int32_t mark : marks) ++starts[static_cast<size_t>(CombiningClass(mark)) + 1];
+  for (size_t c = 1; c < starts.size(); ++c) starts[c] += starts[c - 1];
+  const std::vector<int32_t> unordered(marks.begin(), marks.end());
+  for (const int32_t mark : unordered) marks[starts[static_cast<size_t>(CombiningClass(mark))]++] = mark;
+}
+
 void Reorder(std::vector<int32_t>& points) {
   for (size_t i = 0; i < points.size();) {
-    if (CombiningClass(points[i]) == 0) {
-      ++i;
-      continue;
-    }
-    size_t end = i + 1;
+    size_t end = i;
     while (end < points.size() && CombiningClass(points[end]) != 0) ++end;
-    std::stable_sort(points.begin() + static_cast<ptrdiff_t>(i), points.begin() + static_cast<ptrdiff_t>(end),
-                     [](int32_t a, int32_t b) { return CombiningClass(a) < CombiningClass(b); });
-    i = end;
+    OrderMarks(std::span(points).subspan(i, end - i));
+    i = end + 1;
   }
 }
 

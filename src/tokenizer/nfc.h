@@ -7,7 +7,7 @@
 namespace quern::tokenizer {
 
 // The text in NFC with every invalid UTF-8 byte replaced by U+FFFD. Returns text itself when it is already both,
-// otherwise a view of storage, which is overwritten. Time is n log n in the worst case, linear for ordinary text.
+// otherwise a view of storage, which is overwritten. Time is linear.
 std::string_view ToNfc(std::string_view text, std::string& storage);
 
 }  // namespace quern::tokenizer
