@@ -22,8 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kFolder = "tests/golden/model";
-
 template <typename T>
 T Must(Result<T> result) {
   if (!result) {
@@ -42,7 +40,7 @@ std::vector<T> Numbers(const boost::json::value& value) {
 
 }  // namespace
 
-GoldenCase::GoldenCase(const std::string& name) : name_(name), folder_(kFolder / name) {
+GoldenCase::GoldenCase(const std::string& name) : name_(name), folder_(GoldenFolder() / name) {
   const std::string text = Must(os::ReadTextFile(folder_ / "expected.json", size_t{4} << 20));
   const boost::json::value facts = Must(ParseJson(text));
   for (const auto& prompt : facts.at("prompts").as_array()) prompts_.push_back(Numbers<TokenId>(prompt));
@@ -80,6 +78,8 @@ std::vector<int32_t> GoldenCase::LogitColumns() const {
   std::memcpy(out.data(), tensor.bytes.data(), tensor.bytes.size());
   return out;
 }
+
+fs::path GoldenFolder() { return "tests/golden/model"; }
 
 std::vector<std::string> GoldenCaseNames() {
   return {"qwen2_untied", "qwen2_vocab", "qwen3_tied", "qwen3_yarn", "qwen3_moe_untied", "qwen3_moe_tied"};

@@ -53,7 +53,9 @@ class GoldenCase {
   std::vector<StoredTensor> tensors_;
 };
 
-// Names of all folders, in a fixed order.
+std::filesystem::path GoldenFolder();
+
+// Names of all folders in it, in a fixed order.
 std::vector<std::string> GoldenCaseNames();
 
 // "ref" and the faster levels that this CPU offers.

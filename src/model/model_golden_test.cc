@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/ops.h"
 #include "model/golden_case.h"
 
 namespace quern::model {
@@ -120,10 +121,15 @@ TEST_P(ModelGolden, F32GreedyEqualsTheReferenceTokenForToken) {
   const GoldenCase golden(name());
   ASSERT_GE(golden.greedy().size(), 20U);
   Runner runner(golden.has_f32() ? golden.folder() / "f32" : Widened(golden));
+  int n_identical = 0;
   for (const GoldenGreedy& greedy : golden.greedy()) {
     ASSERT_EQ(greedy.f32_ids.size(), static_cast<size_t>(kGreedyTokens));
-    EXPECT_EQ(runner.Greedy(greedy.prompt, kGreedyTokens), greedy.f32_ids) << "prompt of " << greedy.prompt.size();
+    const std::vector<TokenId> ids = runner.Greedy(greedy.prompt, kGreedyTokens);
+    EXPECT_EQ(ids, greedy.f32_ids) << "prompt of " << greedy.prompt.size();
+    if (ids == greedy.f32_ids) ++n_identical;
   }
+  fmt::print("f32 greedy: {} of {} continuations of {} tokens identical ({}, {})\n", n_identical,
+             golden.greedy().size(), kGreedyTokens, golden.name(), isa());
 }
 
 TEST_P(ModelGolden, Bf16DiffersNoMoreThanTheReferenceFromItself) {
@@ -165,6 +171,38 @@ TEST_P(ModelGolden, Bf16GreedyDivergesOnlyInsideTheReferencesOwnRounding) {
   }
   fmt::print("bf16 greedy: {} of {} continuations identical, {} diverge inside the margin ({}, {})\n", n_identical,
              golden.greedy().size(), n_inside, golden.name(), isa());
+}
+
+// Beyond the first difference of a continuation: at every step of the reference's own continuation, after the same
+// tokens, we choose what it chose or its margin is inside its rounding.
+TEST_P(ModelGolden, Bf16ChoosesAsTheReferenceAtEveryStepOutsideItsRounding) {
+  const ScopedIsa scoped(isa());
+  const GoldenCase golden(name());
+  Runner runner(golden.folder() / "bf16");
+  const auto vocab = static_cast<size_t>(runner.model().config().vocab);
+  int n_same = 0, n_steps = 0;
+  for (const GoldenGreedy& greedy : golden.greedy()) {
+    const auto sequence = runner.NewSequence();
+    runner.Run(*sequence, greedy.prompt, LogitsFor::kNone);
+    sequence->Truncate(static_cast<int>(greedy.prompt.size()) - 1);
+    std::vector<TokenId> tokens = greedy.bf16_ids;
+    tokens.insert(tokens.begin(), greedy.prompt.back());
+    tokens.pop_back();
+    const ForwardResult result = runner.Run(*sequence, tokens, LogitsFor::kAll);
+    for (size_t step = 0; step < greedy.bf16_ids.size(); ++step) {
+      const auto chosen = static_cast<TokenId>(kernels::ArgMax(result.logits.subspan(step * vocab, vocab)));
+      ++n_steps;
+      if (chosen == greedy.bf16_ids[step]) {
+        ++n_same;
+      } else {
+        EXPECT_LT(greedy.bf16_margin[step], greedy.bf16_rounding[step])
+            << "step " << step << " after a prompt of " << greedy.prompt.size();
+      }
+    }
+  }
+  EXPECT_GE(n_same, n_steps * 9 / 10);
+  fmt::print("bf16 steps: {} of {} choices identical, {} inside the margin ({}, {})\n", n_same, n_steps,
+             n_steps - n_same, golden.name(), isa());
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ModelGolden,
