@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/os/cpu.h"
 #include "kernels/ref/ref.h"
+#include "kernels/x86/x86.h"
 
 namespace quern::kernels {
 namespace {
@@ -16,6 +17,67 @@ namespace {
 const MatMulEntry kNoEntry;
 
 std::atomic<const KernelTable*> g_table{nullptr};
+
+#if defined(__x86_64__)
+
+KernelTable Avx2Table() {
+  KernelTable t = ref::Table();
+  t.isa = Isa::kAvx2;
+  t.f32.fn = avx2::MatMulF32;
+  t.f16.fn = avx2::MatMulF16;
+  t.bf16.fn = avx2::MatMulBF16;
+  t.q8_0.fn = avx2::MatMulQ8_0;
+  t.q4_0.fn = avx2::MatMulQ4_0;
+  t.q4_k.fn = avx2::MatMulQ4K;
+  t.q5_k.fn = avx2::MatMulQ5K;
+  t.q6_k.fn = avx2::MatMulQ6K;
+  t.to_x8 = avx2::ToX8;
+  t.to_x8k = avx2::ToX8K;
+  t.rms_norm = avx2::RmsNorm;
+  t.silu_mul = avx2::SiluMul;
+  t.add_scaled = avx2::AddScaled;
+  t.attention = avx2::Attention;
+  return t;
+}
+
+KernelTable Avx512Table(const os::CpuFeatures& cpu) {
+  KernelTable t = ref::Table();
+  t.isa = Isa::kAvx512;
+  t.f32.fn = avx512::MatMulF32;
+  t.f16.fn = avx512::MatMulF16;
+  t.bf16.fn = avx512::MatMulBF16;
+  t.q8_0.fn = cpu.avx512_vnni ? avx512vnni::MatMulQ8_0 : avx512::MatMulQ8_0;
+  t.q4_0.fn = cpu.avx512_vnni ? avx512vnni::MatMulQ4_0 : avx512::MatMulQ4_0;
+  t.q4_k.fn = cpu.avx512_vnni ? avx512vnni::MatMulQ4K : avx512::MatMulQ4K;
+  t.q5_k.fn = cpu.avx512_vnni ? avx512vnni::MatMulQ5K : avx512::MatMulQ5K;
+  t.q6_k.fn = cpu.avx512_vnni ? avx512vnni::MatMulQ6K : avx512::MatMulQ6K;
+  if (cpu.avx512_bf16) {
+    t.bf16 = {RowForm::kBF16, avx512bf16::MatMulBF16};
+    t.to_bf16 = avx512bf16::ToBf16;
+  }
+  t.to_x8 = avx512::ToX8;
+  t.to_x8k = avx512::ToX8K;
+  t.rms_norm = avx512::RmsNorm;
+  t.silu_mul = avx512::SiluMul;
+  t.add_scaled = avx512::AddScaled;
+  t.attention = avx512::Attention;
+  return t;
+}
+
+const KernelTable* X86TableFor(Isa isa) {
+  const os::CpuFeatures& cpu = os::Cpu();
+  static const KernelTable avx2_table = Avx2Table();
+  static const KernelTable avx512_table = Avx512Table(cpu);
+  if (isa == Isa::kAvx2 && cpu.avx2_fma) return &avx2_table;
+  if (isa == Isa::kAvx512 && cpu.avx512) return &avx512_table;
+  return nullptr;
+}
+
+#else
+
+const KernelTable* X86TableFor(Isa) { return nullptr; }
+
+#endif
 
 const KernelTable* Best() {
   for (const Isa isa : {Isa::kAvx512, Isa::kAvx2}) {
@@ -84,7 +146,7 @@ const MatMulEntry& KernelTable::MatMul(DType type) const {
 
 const KernelTable* TableFor(Isa isa) {
   static const KernelTable ref_table = ref::Table();
-  return isa == Isa::kRef ? &ref_table : nullptr;
+  return isa == Isa::kRef ? &ref_table : X86TableFor(isa);
 }
 
 const KernelTable& Kernels() {

@@ -33,7 +33,8 @@ struct KernelTable {
   MatMulEntry f32, f16, bf16, q8_0, q4_0, q4_k, q5_k, q6_k;
   const MatMulEntry& MatMul(DType type) const;  // fn is null for other types
 
-  // Rows of activations in another form; out has FormRowBytes(form, n) bytes, 64-byte aligned. The integers and scales
+  // Rows of activations in another form; out has FormRowBytes(form, n) bytes, 64-byte aligned, and
+  // is filled up with zeros to whole groups (bf16: to a multiple of 32). The integers and scales
   // are the same on every level.
   void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
   void (*to_x8)(const float* x, int64_t n, GroupX8* out);

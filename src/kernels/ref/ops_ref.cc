@@ -27,6 +27,7 @@ float QuantizeBlock(const float* x, int64_t n, int8_t* q) {
 
 void ToBf16(const float* x, int64_t n, uint16_t* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = F32ToBf16(x[i]);
+  for (int64_t i = n; i < (n + 31) / 32 * 32; ++i) out[i] = 0;
 }
 
 void ToX8(const float* x, int64_t n, GroupX8* out) {

@@ -1,0 +1,60 @@
+// Kernels of the x86 levels by instruction set; see dispatch.h for what each must do. Only dispatch.cc calls them,
+// after it has asked the CPU.
+#pragma once
+
+#include "kernels/tile.h"
+
+namespace quern::kernels {
+
+// AVX2, FMA, F16C.
+namespace avx2 {
+void MatMulF32(const MatMulTile& tile);
+void MatMulF16(const MatMulTile& tile);
+void MatMulBF16(const MatMulTile& tile);
+void MatMulQ8_0(const MatMulTile& tile);
+void MatMulQ4_0(const MatMulTile& tile);
+void MatMulQ4K(const MatMulTile& tile);
+void MatMulQ5K(const MatMulTile& tile);
+void MatMulQ6K(const MatMulTile& tile);
+void ToX8(const float* x, int64_t n, GroupX8* out);
+void ToX8K(const float* x, int64_t n, GroupX8K* out);
+void RmsNorm(const float* x, const float* w, int64_t n, float eps, float* out);
+void SiluMul(const float* gate, const float* up, int64_t n, float* out);
+void AddScaled(const float* x, float a, int64_t n, float* y);
+void Attention(const AttentionTile& tile);
+}  // namespace avx2
+
+// AVX-512 F, BW, DQ, VL.
+namespace avx512 {
+void MatMulF32(const MatMulTile& tile);
+void MatMulF16(const MatMulTile& tile);
+void MatMulBF16(const MatMulTile& tile);
+void MatMulQ8_0(const MatMulTile& tile);
+void MatMulQ4_0(const MatMulTile& tile);
+void MatMulQ4K(const MatMulTile& tile);
+void MatMulQ5K(const MatMulTile& tile);
+void MatMulQ6K(const MatMulTile& tile);
+void ToX8(const float* x, int64_t n, GroupX8* out);
+void ToX8K(const float* x, int64_t n, GroupX8K* out);
+void RmsNorm(const float* x, const float* w, int64_t n, float eps, float* out);
+void SiluMul(const float* gate, const float* up, int64_t n, float* out);
+void AddScaled(const float* x, float a, int64_t n, float* y);
+void Attention(const AttentionTile& tile);
+}  // namespace avx512
+
+// The same with 8-bit dot products.
+namespace avx512vnni {
+void MatMulQ8_0(const MatMulTile& tile);
+void MatMulQ4_0(const MatMulTile& tile);
+void MatMulQ4K(const MatMulTile& tile);
+void MatMulQ5K(const MatMulTile& tile);
+void MatMulQ6K(const MatMulTile& tile);
+}  // namespace avx512vnni
+
+// With bf16 dot products: activations in RowForm::kBF16.
+namespace avx512bf16 {
+void MatMulBF16(const MatMulTile& tile);
+void ToBf16(const float* x, int64_t n, uint16_t* out);
+}  // namespace avx512bf16
+
+}  // namespace quern::kernels
