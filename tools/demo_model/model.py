@@ -6,6 +6,7 @@ keeps the whole [tokens, vocab] matrix: it computes gradients chunk by chunk in 
 """
 
 import dataclasses
+import os
 
 import torch
 import torch.nn.functional as F
@@ -27,8 +28,52 @@ class ModelConfig:
     norm_eps: float = 1e-6
 
 
+def maybe_compile(function):
+    """Fuses element-wise code into one loop. QUERN_DEMO_COMPILE=0 keeps plain torch."""
+    if os.environ.get("QUERN_DEMO_COMPILE", "1") == "0":
+        return function
+    return torch.compile(function, dynamic=True)
+
+
+@maybe_compile
 def rms_norm(x, weight, eps):
-    return F.rms_norm(x, (x.shape[-1],), weight.to(x.dtype), eps)
+    xf = x.float()
+    return (xf * torch.rsqrt(xf.square().mean(-1, keepdim=True) + eps) * weight).to(x.dtype)
+
+
+@maybe_compile
+def norm_and_rope(x, weight, cos, sin, eps):
+    """x: [b, t, heads, head_dim]; cos and sin: [t, 1, head_dim] f32."""
+    xf = x.float()
+    xf = xf * torch.rsqrt(xf.square().mean(-1, keepdim=True) + eps) * weight
+    half = x.shape[-1] // 2
+    rotated = torch.cat([-xf[..., half:], xf[..., :half]], dim=-1)
+    return (xf * cos + rotated * sin).to(x.dtype)
+
+
+@maybe_compile
+def swiglu(gate, up):
+    return (F.silu(gate.float()) * up.float()).to(gate.dtype)
+
+
+@maybe_compile
+def swiglu_grads(gate, up, grad):
+    """Gradients of swiglu for both inputs, and its value again (so that it need not be kept)."""
+    g, u, d = gate.float(), up.float(), grad.float()
+    s = torch.sigmoid(g)
+    silu = g * s
+    dt = gate.dtype
+    return (d * u * (s + silu * (1 - s))).to(dt), (d * silu).to(dt), (silu * u).to(dt)
+
+
+@maybe_compile
+def softmax_grads(logits, row_weights):
+    """softmax(logits) * row_weights in the logits' type, and the log of the normaliser."""
+    lf = logits.float()
+    top = lf.amax(-1, keepdim=True)
+    e = (lf - top).exp()
+    total = e.sum(-1, keepdim=True)
+    return (e * (row_weights / total)).to(logits.dtype), top + total.log()
 
 
 def rope_tables(length, head_dim, theta):
@@ -36,12 +81,6 @@ def rope_tables(length, head_dim, theta):
     angle = torch.arange(length, dtype=torch.float64)[:, None] * inv[None, :]
     angle = torch.cat([angle, angle], dim=-1)
     return angle.cos().float(), angle.sin().float()
-
-
-def apply_rope(x, cos, sin):
-    half = x.shape[-1] // 2
-    rotated = torch.cat([-x[..., half:], x[..., :half]], dim=-1)
-    return x * cos + rotated * sin
 
 
 class Attention(nn.Module):
@@ -62,8 +101,8 @@ class Attention(nn.Module):
         q = F.linear(x, self.q_proj.weight.to(dt)).view(b, t, c.n_heads, c.head_dim)
         k = F.linear(x, self.k_proj.weight.to(dt)).view(b, t, c.n_kv_heads, c.head_dim)
         v = F.linear(x, self.v_proj.weight.to(dt)).view(b, t, c.n_kv_heads, c.head_dim)
-        q = apply_rope(rms_norm(q, self.q_norm, c.norm_eps), cos, sin).transpose(1, 2)
-        k = apply_rope(rms_norm(k, self.k_norm, c.norm_eps), cos, sin).transpose(1, 2)
+        q = norm_and_rope(q, self.q_norm, cos, sin, c.norm_eps).transpose(1, 2)
+        k = norm_and_rope(k, self.k_norm, cos, sin, c.norm_eps).transpose(1, 2)
         v = v.transpose(1, 2)
         group = c.n_heads // c.n_kv_heads
         k = k.repeat_interleave(group, dim=1)
@@ -71,6 +110,55 @@ class Attention(nn.Module):
         out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         out = out.transpose(1, 2).reshape(b, t, c.n_heads * c.head_dim)
         return F.linear(out, self.o_proj.weight.to(dt))
+
+
+class ExpertFfn(torch.autograd.Function):
+    """SwiGLU of rows sorted by expert. xs: [n, d]; gate, up: [experts, f, d]; down: [experts, d, f]."""
+
+    @staticmethod
+    def forward(ctx, xs, gate, up, down, counts):
+        dt = xs.dtype
+        gate, up, down = gate.to(dt), up.to(dt), down.to(dt)
+        g = torch.empty(xs.shape[0], gate.shape[1], dtype=dt)
+        u = torch.empty_like(g)
+        lo = 0
+        for e, n in enumerate(counts):
+            torch.mm(xs[lo:lo + n], gate[e].t(), out=g[lo:lo + n])
+            torch.mm(xs[lo:lo + n], up[e].t(), out=u[lo:lo + n])
+            lo += n
+        hidden = swiglu(g, u)
+        out = torch.empty_like(xs)
+        lo = 0
+        for e, n in enumerate(counts):
+            torch.mm(hidden[lo:lo + n], down[e].t(), out=out[lo:lo + n])
+            lo += n
+        ctx.save_for_backward(xs, gate, up, down, g, u)
+        ctx.counts = counts
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):
+        xs, gate, up, down, g, u = ctx.saved_tensors
+        grad = grad.contiguous()
+        dh = torch.empty_like(g)
+        lo = 0
+        for e, n in enumerate(ctx.counts):
+            torch.mm(grad[lo:lo + n], down[e], out=dh[lo:lo + n])
+            lo += n
+        dg, du, hidden = swiglu_grads(g, u, dh)
+        dx = torch.empty_like(xs)
+        dgate, dup, ddown = (torch.zeros(w.shape) for w in (gate, up, down))
+        lo = 0
+        for e, n in enumerate(ctx.counts):
+            part = slice(lo, lo + n)
+            lo += n
+            if n == 0:
+                continue
+            dx[part] = torch.addmm(dg[part] @ gate[e], du[part], up[e])
+            dgate[e] = dg[part].t() @ xs[part]
+            dup[e] = du[part].t() @ xs[part]
+            ddown[e] = grad[part].t() @ hidden[part]
+        return dx, dgate, dup, ddown, None
 
 
 class Experts(nn.Module):
@@ -88,20 +176,18 @@ class Experts(nn.Module):
         c = self.c
         shape = x.shape
         x = x.reshape(-1, c.d_model)
+        k = c.n_experts_used
         probs = F.linear(x.float(), self.router).softmax(-1)
-        weights, chosen = probs.topk(c.n_experts_used, dim=-1)
+        weights, chosen = probs.topk(k, dim=-1)
         weights = weights / weights.sum(-1, keepdim=True)
         order = chosen.reshape(-1).argsort(stable=True)
         counts = torch.bincount(chosen.reshape(-1), minlength=c.n_experts)
-        rows = order // c.n_experts_used
-        xs = x.index_select(0, rows)
-        dt = x.dtype
-        parts = []
-        for e, part in enumerate(xs.split(counts.tolist())):
-            hidden = F.silu(F.linear(part, self.gate[e].to(dt))) * F.linear(part, self.up[e].to(dt))
-            parts.append(F.linear(hidden, self.down[e].to(dt)))
-        ys = torch.cat(parts) * weights.reshape(-1)[order].to(dt)[:, None]
-        out = torch.zeros_like(x).index_add_(0, rows, ys)
+        xs = x.index_select(0, order // k)
+        ys = ExpertFfn.apply(xs, self.gate, self.up, self.down, counts.tolist())
+        inverse = torch.empty_like(order)
+        inverse[order] = torch.arange(order.numel())
+        ys = ys.index_select(0, inverse).view(-1, k, c.d_model)
+        out = (ys * weights.to(x.dtype)[:, :, None]).sum(1)
         # Load balancing after Switch Transformers: fraction routed times mean probability.
         balance = c.n_experts * (counts.float() / counts.sum() * probs.mean(0)).sum()
         return out.view(shape), balance
@@ -134,14 +220,12 @@ class FusedLoss(torch.autograd.Function):
         for lo in range(0, h.shape[0], chunk):
             hi = min(lo + chunk, h.shape[0])
             part = h[lo:hi]
-            logits = (part @ wb.t()).float()
-            lse = logits.logsumexp(-1, keepdim=True)
+            logits = part @ wb.t()
             t = targets[lo:hi, None]
             wt = weights[lo:hi, None]
-            total += ((lse - logits.gather(1, t)) * wt).sum()
-            probs = logits.sub_(lse).exp_()
-            probs.scatter_add_(1, t, torch.full_like(lse, -1.0))
-            probs = probs.mul_(wt).to(h.dtype)
+            probs, lse = softmax_grads(logits, wt)
+            total += ((lse - logits.gather(1, t).float()) * wt).sum()
+            probs.scatter_add_(1, t, -wt.to(probs.dtype))
             grad_h[lo:hi] = probs @ wb
             grad_w += (probs.t() @ part).float()
         ctx.save_for_backward(grad_h, grad_w)
@@ -172,10 +256,10 @@ class Qwen3Moe(nn.Module):
 
     def hidden(self, ids, dtype):
         t = ids.shape[1]
-        if (t, dtype) not in self.tables:
+        if t not in self.tables:
             cos, sin = rope_tables(t, self.c.head_dim, self.c.rope_theta)
-            self.tables[(t, dtype)] = (cos[:, None, :].to(dtype), sin[:, None, :].to(dtype))
-        cos, sin = self.tables[(t, dtype)]
+            self.tables[t] = (cos[:, None, :], sin[:, None, :])
+        cos, sin = self.tables[t]
         x = F.embedding(ids, self.embed).to(dtype)
         balance = torch.zeros(())
         for block in self.blocks:
