@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <functional>
 
 #include "base/check.h"
 
@@ -14,6 +13,8 @@ constexpr uint64_t kEmptyPair = ~uint64_t{0};
 constexpr size_t kShortPieceBytes = 15;
 // Up to here the quadratic scan of a small array beats the heap (both measured on source code).
 constexpr size_t kSmallPieceBytes = 64;
+// Buckets look at a bit of every rank once per piece, which a shorter piece would not repay.
+constexpr size_t kBucketPieceBytes = 4096;
 // Positions are 32-bit. A longer piece is encoded in parts, which only matters for a single word of this size.
 constexpr size_t kLargestPieceBytes = size_t{1} << 30;
 constexpr size_t kKeepScratchElements = size_t{1} << 18;
@@ -69,7 +70,8 @@ void BpeScratch::Trim() {
   previous_ = {};
   next_ = {};
   ranks_ = {};
-  heap_ = {};
+  heap_.Release();
+  buckets_.Release();
 }
 
 BpeModel::BpeModel(const std::array<TokenId, 256>& byte_ids, std::span<const Merge> merges,
@@ -95,6 +97,7 @@ BpeModel::BpeModel(const std::array<TokenId, 256>& byte_ids, std::span<const Mer
           Find(static_cast<uint32_t>(byte_ids_[left]), static_cast<uint32_t>(byte_ids_[right])).rank;
     }
   }
+  ranks_rise_ = RanksRise(merges);
   RememberWholeTokens();
 }
 
@@ -107,6 +110,18 @@ BpeModel::PairSlot BpeModel::Find(uint32_t left, uint32_t right) const {
     at = (at + 1) & mask;
   }
   return pairs_[at];
+}
+
+bool BpeModel::RanksRise(std::span<const Merge> merges) const {
+  std::vector<size_t> first_use(token_bytes_.size(), merges.size());
+  for (size_t rank = merges.size(); rank-- > 0;) {
+    first_use[static_cast<size_t>(merges[rank].left)] = rank;
+    first_use[static_cast<size_t>(merges[rank].right)] = rank;
+  }
+  for (size_t rank = 0; rank < merges.size(); ++rank) {
+    if (first_use[static_cast<size_t>(merges[rank].joined)] <= rank) return false;
+  }
+  return true;
 }
 
 void BpeModel::RememberWholeTokens() {
@@ -192,18 +207,6 @@ void BpeModel::Encode(std::string_view piece, BpeScratch& scratch, std::vector<T
   Merged(piece, scratch, out);
 }
 
-void BpeModel::Merged(std::string_view piece, BpeScratch& scratch, std::vector<TokenId>& out) const {
-  if (piece.size() <= kSmallPieceBytes) {
-    EncodeSmall(piece, out);
-    return;
-  }
-  while (!piece.empty()) {
-    const std::string_view part = piece.substr(0, kLargestPieceBytes);
-    EncodeLarge(part, scratch, out);
-    piece.remove_prefix(part.size());
-  }
-}
-
 void BpeModel::EncodeSmall(std::string_view piece, std::vector<TokenId>& out) const {
   uint32_t ids[kSmallPieceBytes];
   uint32_t ranks[kSmallPieceBytes];  // ranks[i] is that of the pair (i, i + 1)
@@ -229,41 +232,35 @@ void BpeModel::EncodeSmall(std::string_view piece, std::vector<TokenId>& out) co
   for (size_t i = 0; i < n; ++i) out.push_back(static_cast<TokenId>(ids[i]));
 }
 
-void BpeModel::EncodeLarge(std::string_view piece, BpeScratch& s, std::vector<TokenId>& out) const {
+template <class Queue>
+void BpeModel::EncodeLarge(std::string_view piece, Queue& queue, BpeScratch& s, std::vector<TokenId>& out) const {
   constexpr uint32_t kNone = 0xFFFFFFFF;
   const auto n = static_cast<uint32_t>(piece.size());
   s.ids_.resize(n);
   s.previous_.resize(n);
   s.next_.resize(n);
   s.ranks_.resize(n);
-  s.heap_.clear();
+  queue.Reset(joined_.size());
   const auto byte = [&](uint32_t i) { return static_cast<uint8_t>(piece[i]); };
   for (uint32_t i = 0; i < n; ++i) {
     s.ids_[i] = static_cast<uint32_t>(byte_ids_[byte(i)]);
     s.previous_[i] = i == 0 ? kNone : i - 1;
     s.next_[i] = i + 1 == n ? kNone : i + 1;
     s.ranks_[i] = i + 1 == n ? kNoRank : byte_pair_ranks_[static_cast<size_t>(byte(i)) << 8 | byte(i + 1)];
-    if (s.ranks_[i] != kNoRank) s.heap_.push_back(static_cast<uint64_t>(s.ranks_[i]) << 32 | i);
+    if (s.ranks_[i] != kNoRank) queue.Push({s.ranks_[i], i});
   }
-  std::make_heap(s.heap_.begin(), s.heap_.end(), std::greater<>());
 
   const auto renew = [&](uint32_t at) {
     const uint32_t after = s.next_[at];
     s.ranks_[at] = after == kNone ? kNoRank : Find(s.ids_[at], s.ids_[after]).rank;
-    if (s.ranks_[at] == kNoRank) return;
-    s.heap_.push_back(static_cast<uint64_t>(s.ranks_[at]) << 32 | at);
-    std::push_heap(s.heap_.begin(), s.heap_.end(), std::greater<>());
+    if (s.ranks_[at] != kNoRank) queue.Push({s.ranks_[at], at});
   };
-  while (!s.heap_.empty()) {
-    std::pop_heap(s.heap_.begin(), s.heap_.end(), std::greater<>());
-    const uint64_t top = s.heap_.back();
-    s.heap_.pop_back();
+  for (WaitingPair pair; queue.Pop(pair);) {
     ++s.n_queue_steps_;
-    const auto at = static_cast<uint32_t>(top);
-    const auto rank = static_cast<uint32_t>(top >> 32);
-    if (s.ranks_[at] != rank) continue;  // the pair is gone or another one now
+    const uint32_t at = pair.position;
+    if (s.ranks_[at] != pair.rank) continue;  // the pair is gone or another one now
     const uint32_t gone = s.next_[at];
-    s.ids_[at] = static_cast<uint32_t>(joined_[rank]);
+    s.ids_[at] = static_cast<uint32_t>(joined_[pair.rank]);
     s.next_[at] = s.next_[gone];
     if (s.next_[at] != kNone) s.previous_[s.next_[at]] = at;
     s.ranks_[gone] = kNoRank;
@@ -271,6 +268,22 @@ void BpeModel::EncodeLarge(std::string_view piece, BpeScratch& s, std::vector<To
     if (s.previous_[at] != kNone) renew(s.previous_[at]);
   }
   for (uint32_t i = 0; i != kNone; i = s.next_[i]) out.push_back(static_cast<TokenId>(s.ids_[i]));
+}
+
+void BpeModel::Merged(std::string_view piece, BpeScratch& scratch, std::vector<TokenId>& out) const {
+  if (piece.size() <= kSmallPieceBytes) {
+    EncodeSmall(piece, out);
+    return;
+  }
+  while (!piece.empty()) {
+    const std::string_view part = piece.substr(0, kLargestPieceBytes);
+    if (ranks_rise_ && part.size() >= kBucketPieceBytes) {
+      EncodeLarge(part, scratch.buckets_, scratch, out);
+    } else {
+      EncodeLarge(part, scratch.heap_, scratch, out);
+    }
+    piece.remove_prefix(part.size());
+  }
 }
 
 }  // namespace quern::tokenizer

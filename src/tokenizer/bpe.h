@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tokenizer/pair_queue.h"
 #include "tokenizer/tokenizer.h"
 
 namespace quern::tokenizer {
@@ -50,9 +51,10 @@ class BpeScratch {
   };
 
   std::unique_ptr<CacheSlot[]> cache_;  // direct mapped; a collision overwrites
-  // Long pieces: a linked list of tokens by position, and a heap of (rank << 32 | position).
+  // Long pieces: a linked list of tokens by position, and the pairs that wait to be joined.
   std::vector<uint32_t> ids_, previous_, next_, ranks_;
-  std::vector<uint64_t> heap_;
+  PairHeap heap_;
+  PairBuckets buckets_;
   uint64_t n_queue_steps_ = 0;
 };
 
@@ -64,8 +66,11 @@ class BpeModel {
   BpeModel(const std::array<TokenId, 256>& byte_ids, std::span<const Merge> merges,
            std::span<const std::string_view> token_bytes);
 
-  // Appends the ids of a piece. Time: linear for pieces of bounded length, n log n in the length of one piece.
+  // Appends the ids of a piece. Time: linear in its length if ranks_rise(), otherwise n log n.
   void Encode(std::string_view piece, BpeScratch& scratch, std::vector<TokenId>& out) const;
+
+  // Whether every token is made by merges of lower rank than all that use it, as in every file that a trainer wrote.
+  bool ranks_rise() const { return ranks_rise_; }
 
  private:
   static constexpr uint32_t kNoRank = 0xFFFFFFFF;
@@ -86,16 +91,19 @@ class BpeModel {
   // Rank of the pair and the token it becomes; rank kNoRank when there is none.
   PairSlot Find(uint32_t left, uint32_t right) const;
   void EncodeSmall(std::string_view piece, std::vector<TokenId>& out) const;
-  void EncodeLarge(std::string_view piece, BpeScratch& scratch, std::vector<TokenId>& out) const;
+  template <class Queue>
+  void EncodeLarge(std::string_view piece, Queue& queue, BpeScratch& scratch, std::vector<TokenId>& out) const;
   void Merged(std::string_view piece, BpeScratch& scratch, std::vector<TokenId>& out) const;
   TokenId FindWhole(const ShortPiece& key, uint64_t hash) const;
   TokenId FindLongWhole(std::string_view piece) const;
+  bool RanksRise(std::span<const Merge> merges) const;
   void RememberWholeTokens();
 
   std::array<TokenId, 256> byte_ids_;
   std::vector<PairSlot> pairs_;
   std::vector<uint32_t> byte_pair_ranks_;  // [256 * 256], by bytes
   std::vector<TokenId> joined_;            // by rank
+  bool ranks_rise_ = false;
   std::span<const std::string_view> token_bytes_;
   // Tokens that BPE yields for their own bytes, and only those: a hit here is the answer.
   std::vector<WholeSlot> whole_;

@@ -99,6 +99,23 @@ TEST(Bpe, JoinsTheLeftmostPairFirst) {
   EXPECT_EQ(ids, (std::vector<TokenId>{256, 256, 'a'}));
 }
 
+// Pieces of the length where the queue with one list per rank takes over.
+TEST(Bpe, EqualsTheDefinitionForVeryLongPieces) {
+  std::mt19937_64 rng(12);
+  int n_rising = 0;
+  for (int i = 0; i < 12; ++i) {
+    const Fixture fixture(RandomMerges(rng));
+    n_rising += fixture.model->ranks_rise();
+    BpeScratch scratch;
+    std::string piece(4096 + rng() % 500, 'a');
+    for (char& c : piece) c = static_cast<char>('a' + rng() % static_cast<uint64_t>(1 + i % 3));
+    EXPECT_EQ(fixture.Encode(piece, scratch), fixture.Plain(piece)) << i;
+    EXPECT_EQ(fixture.Encode(piece, scratch), fixture.Plain(piece)) << i << ", with used working memory";
+  }
+  EXPECT_GT(n_rising, 2);
+  EXPECT_LT(n_rising, 10);
+}
+
 // What a piece costs is the number of queue entries; each join makes at most two.
 TEST(Bpe, TakesAtMostThreeQueueStepsPerByteOfALongPiece) {
   std::vector<std::pair<std::string, std::string>> merges;
