@@ -1,0 +1,196 @@
+#include "cli/command_line.h"
+
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <map>
+
+namespace quern::cli {
+namespace {
+
+struct CommandInfo {
+  Command command;
+  unsigned bit;
+  const char* name;
+  const char* summary;
+  const char* positional;  // empty = none; "<X>" = required
+  const char* positional_help;
+  const char* examples;
+};
+
+constexpr CommandInfo kCommands[] = {
+    {Command::kServe, kServe, "serve", "serve the model over HTTP (OpenAI API)", "", "",
+     "Examples:\n"
+     "  quern serve                                   the model in the box on http://127.0.0.1:8080\n"
+     "  quern serve --model ~/models/Qwen3-Coder-30B-A3B-Instruct --threads 16\n"
+     "  quern serve --model coder.gguf --listen 0.0.0.0:8080 --api-key-file keys.txt\n"
+     "  quern serve --config quern.toml"},
+    {Command::kChat, kChat, "chat", "talk to the model in the terminal", "message",
+     "a message to answer, then end; with no terminal, standard input is added to it",
+     "Examples:\n"
+     "  quern chat\n"
+     "  quern chat \"write a Python function that returns all primes below n\"\n"
+     "  git diff | quern chat \"review this change\"\n"
+     "  quern chat --system \"Answer in one sentence.\" --temperature 0\n"
+     "Inside: /help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves."},
+    {Command::kComplete, kComplete, "complete", "fill in code at a place in a file", "<FILE:LINE[:COL]>",
+     "the place, counted from 1; without COL the end of the line",
+     "Examples:\n"
+     "  quern complete sort.py:12\n"
+     "  quern complete src/main.cc:40:17 --max-tokens 64"},
+    {Command::kInspect, kInspect, "inspect", "say what a checkpoint holds and what it needs", "path",
+     "safetensors directory or .gguf file (default: --model, or the model in the box)",
+     "Examples:\n"
+     "  quern inspect ~/models/Qwen3-Coder-30B-A3B-Instruct\n"
+     "  quern inspect coder.gguf --context 32768"},
+    {Command::kTokenize, kTokenize, "tokenize", "text to token ids and back", "text",
+     "the text (default: --file, or standard input)",
+     "Examples:\n"
+     "  quern tokenize \"def f(x):\"\n"
+     "  quern tokenize --file main.py --count\n"
+     "  quern tokenize --decode \"[1, 2, 3]\""},
+    {Command::kVersion, 0, "version", "print version and processor features", "", "", "Example:\n  quern version"},
+};
+
+struct Parsed {
+  std::map<std::string, std::vector<std::string>> values;  // by key
+  std::map<std::string, bool> flags;
+  std::string config;
+};
+
+void AddOptions(CLI::App& app, const CommandInfo& info, Parsed& parsed, Invocation& invocation) {
+  for (const Option& option : Options()) {
+    if ((option.commands & info.bit) == 0) continue;
+    const std::string key(option.key), flag = FlagOf(option), help(option.help);
+    if (option.kind == ValueKind::kFlag) {
+      app.add_flag(flag, parsed.flags[key], help);
+    } else {
+      app.add_option(flag, parsed.values[key], help)
+          ->expected(1)
+          ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+          ->type_name(std::string(option.value_name));
+    }
+  }
+  if (info.bit != 0) {
+    app.add_option("--config", parsed.config, "settings from a TOML file; flags win")->type_name("FILE");
+  }
+  if (info.command == Command::kTokenize) {
+    app.add_option("--file", invocation.file, "read the text from a file")->type_name("FILE");
+    app.add_flag("--ids", invocation.ids_only, "print only the ids, as a JSON list");
+    app.add_flag("--count", invocation.count_only, "print only how many tokens there are");
+    app.add_flag("--decode", invocation.decode, "the text is a list of ids; print what they stand for");
+  }
+  if (*info.positional != 0) app.add_option(info.positional, invocation.positional, info.positional_help);
+  app.footer(info.examples);
+  app.allow_extras();
+}
+
+std::vector<std::string> KnownFlags(const CommandInfo& info) {
+  std::vector<std::string> flags = {"--help"};
+  if (info.bit != 0) flags.emplace_back("--config");
+  for (const Option& option : Options()) {
+    if ((option.commands & info.bit) != 0) flags.push_back(FlagOf(option));
+  }
+  if (info.command == Command::kTokenize) flags.insert(flags.end(), {"--file", "--ids", "--count", "--decode"});
+  return flags;
+}
+
+Status Unexpected(const CommandInfo& info, std::string word) {
+  if (!word.starts_with("-")) {
+    return Status(Code::kInvalidArgument,
+                  fmt::format("quern {} does not know what to do with \"{}\"", info.name, word));
+  }
+  word = word.substr(0, word.find('='));
+  const std::string nearest = Suggest(word, KnownFlags(info));
+  return Status(Code::kInvalidArgument, fmt::format("quern {} has no flag {}{}", info.name, word,
+                                                    nearest.empty() ? fmt::format("; see quern {} --help", info.name)
+                                                                    : fmt::format("; did you mean {}?", nearest)));
+}
+
+Result<void> Apply(const Parsed& parsed, Settings& settings) {
+  if (!parsed.config.empty()) QUERN_TRY(ApplyConfigFile(parsed.config, settings));
+  for (const Option& option : Options()) {
+    std::vector<std::string> texts;
+    if (const auto it = parsed.values.find(std::string(option.key)); it != parsed.values.end()) texts = it->second;
+    if (const auto it = parsed.flags.find(std::string(option.key)); it != parsed.flags.end() && it->second)
+      texts.emplace_back("true");
+    if (texts.size() > 1 && option.kind != ValueKind::kList)
+      return Error(Code::kInvalidArgument, fmt::format("{} is given {} times", FlagOf(option), texts.size()));
+    for (const std::string& text : texts) {
+      const auto set = option.set(settings, text);
+      if (!set) return Error(set.error().code(), FlagOf(option) + " " + set.error().message());
+    }
+  }
+  return {};
+}
+
+std::string OverallHelp() {
+  std::string help =
+      "quern: runs Qwen coding models on this machine and serves them.\n\n"
+      "Usage: quern COMMAND [FLAGS]\n\n";
+  for (const CommandInfo& info : kCommands) help += fmt::format("  quern {:<10} {}\n", info.name, info.summary);
+  help +=
+      "\nEvery command has --help with examples. Without --model all of them use the model in the box.\n"
+      "Every flag is also a key of the file given with --config: --kv-memory 2GiB is kv_memory = \"2GiB\".\n"
+      "Exit codes: 0 done, 1 failed, 2 wrong command line or config, 130 interrupted.\n\n"
+      "Examples:\n"
+      "  quern serve\n"
+      "  quern chat \"write a quick sort in Python\"\n"
+      "  quern complete sort.py:12\n";
+  return help;
+}
+
+Result<Invocation> ParseFor(const CommandInfo& info, std::vector<std::string> args) {
+  Invocation invocation;
+  invocation.command = info.command;
+  Parsed parsed;
+  CLI::App app(fmt::format("quern {}: {}", info.name, info.summary), fmt::format("quern {}", info.name));
+  try {
+    const std::string positional(info.positional);
+    CommandInfo plain = info;
+    const bool required = positional.starts_with("<");
+    plain.positional = required ? "place" : info.positional;
+    AddOptions(app, plain, parsed, invocation);
+    std::reverse(args.begin(), args.end());  // CLI11 takes them from the back
+    app.parse(args);
+    if (const auto extra = app.remaining(); !extra.empty()) return std::unexpected(Unexpected(info, extra.front()));
+    invocation.has_positional = *plain.positional != 0 && app.count(plain.positional) > 0;
+    if (required && !invocation.has_positional)
+      return Error(Code::kInvalidArgument,
+                   fmt::format("quern {} needs {}", info.name, positional.substr(1, positional.size() - 2)));
+  } catch (const CLI::CallForHelp&) {
+    invocation.help = app.help();
+    return invocation;
+  } catch (const CLI::ArgumentMismatch& e) {
+    const std::string text = e.what();  // "--flag: 1 required ..."
+    return Error(Code::kInvalidArgument, fmt::format("{} needs a value", text.substr(0, text.find(':'))));
+  } catch (const CLI::ParseError& e) {
+    return Error(Code::kInvalidArgument, fmt::format("{}, in the arguments of quern {}", e.what(), info.name));
+  }
+  QUERN_TRY(Apply(parsed, invocation.settings));
+  return invocation;
+}
+
+}  // namespace
+
+Result<Invocation> ParseCommandLine(const std::vector<std::string>& args) {
+  Invocation help;
+  help.help = OverallHelp();
+  if (args.empty())
+    return Error(Code::kInvalidArgument, "say what to do: serve, chat, complete, inspect, tokenize or version");
+  std::string word = args[0];
+  if (word == "--help" || word == "-h" || word == "help") return help;
+  if (word == "--version") word = "version";
+  std::vector<std::string> names;
+  for (const CommandInfo& info : kCommands) {
+    if (word == info.name) return ParseFor(info, {args.begin() + 1, args.end()});
+    names.emplace_back(info.name);
+  }
+  const std::string nearest = Suggest(word, names);
+  return Error(Code::kInvalidArgument,
+               fmt::format("there is no command \"{}\"{}", word,
+                           nearest.empty() ? "; see quern --help" : fmt::format("; did you mean {}?", nearest)));
+}
+
+}  // namespace quern::cli

@@ -1,0 +1,32 @@
+// argv -> what is to be done. Built on CLI11, which is not visible here.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "cli/settings.h"
+
+namespace quern::cli {
+
+enum class Command { kNone, kServe, kChat, kComplete, kInspect, kTokenize, kVersion };
+
+struct Invocation {
+  Command command = Command::kNone;
+  Settings settings;
+  std::string help;        // not empty: print this and do nothing else
+  std::string positional;  // chat: a first message; complete: FILE:LINE[:COL]; inspect: path; tokenize: text
+  bool has_positional = false;
+
+  // tokenize
+  std::string file;  // read the text from here
+  bool ids_only = false;
+  bool count_only = false;
+  bool decode = false;  // the text is ids, print what they stand for
+};
+
+// args without the program's name. Errors: kInvalidArgument, one sentence, with a suggestion for what looks mistyped.
+Result<Invocation> ParseCommandLine(const std::vector<std::string>& args);
+
+}  // namespace quern::cli

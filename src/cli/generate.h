@@ -1,0 +1,34 @@
+// One generation from start to end for a terminal program: text comes out as it is made, Ctrl-C stops it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string_view>
+
+#include "base/status.h"
+#include "cli/settings.h"
+#include "engine/engine.h"
+#include "tokenizer/tokenizer.h"
+
+namespace quern::cli {
+
+struct GenerateCallbacks {
+  std::function<void(std::string_view)> on_text;           // whole characters; control tokens left out
+  std::function<void(int n_done, int n_total)> on_prompt;  // optional
+};
+
+struct GenerateOutcome {
+  engine::FinishedEvent finished;
+  double seconds_to_first = 0;  // from submission
+  double seconds = 0;           // from the first token on
+};
+
+// Blocks until the generation is over. Callbacks run on the calling thread. Errors: those of Submit and of the
+// generation; an interrupt is no error but a finished.reason of kCancelled.
+Result<GenerateOutcome> Generate(engine::Backend& backend, std::shared_ptr<const tokenizer::Tokenizer> tokenizer,
+                                 engine::GenerateRequest request, const GenerateCallbacks& callbacks);
+
+// The model's defaults with the settings over them. seed: a random one when none is set.
+engine::SamplingParams SamplingOf(const Settings& settings, const engine::SamplingDefaults& defaults);
+
+}  // namespace quern::cli

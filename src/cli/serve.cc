@@ -1,0 +1,92 @@
+#include <fmt/core.h>
+
+#include <chrono>
+#include <cstdio>
+#include <sstream>
+
+#include "api/served_model.h"
+#include "api/service.h"
+#include "base/os/mapped_file.h"
+#include "cli/commands.h"
+#include "cli/load_model.h"
+#include "server/server.h"
+
+namespace quern::cli {
+namespace {
+
+constexpr size_t kMaxKeyFileBytes = 16U << 20;
+
+Result<api::KeyCheck> KeysOf(const Settings& settings) {
+  api::KeyCheck keys;
+  for (const std::string& key : settings.api_keys) keys.Add(key);
+  if (settings.api_key_file.empty()) return keys;
+  QUERN_ASSIGN(const std::string text, os::ReadTextFile(settings.api_key_file, kMaxKeyFileBytes));
+  std::istringstream lines(text);
+  int n_keys = 0;
+  for (std::string line; std::getline(lines, line);) {
+    line.erase(0, line.find_first_not_of(" \t\r") == std::string::npos ? line.size() : line.find_first_not_of(" \t\r"));
+    line.erase(line.find_last_not_of(" \t\r") + 1);
+    if (line.empty() || line.starts_with("#")) continue;
+    keys.Add(line);
+    ++n_keys;
+  }
+  // An empty file must not open the server to everybody.
+  if (n_keys == 0) return Error(Code::kInvalidArgument, fmt::format("{} holds no key", settings.api_key_file));
+  return keys;
+}
+
+Result<std::shared_ptr<const api::ModelRegistry>> RegistryOf(const Settings& settings, const LoadedFiles& files,
+                                                             std::shared_ptr<engine::Backend> backend) {
+  auto registry = std::make_shared<api::ModelRegistry>();
+  api::ServedModel served;
+  served.id = ModelName(settings, files.path);
+  served.created =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  served.backend = std::move(backend);
+  served.tokenizer = files.tokenizer;
+  served.chat_format = files.chat_format;
+  QUERN_TRY(registry->Add(std::move(served), settings.aliases));
+  if (!settings.own_name_only) registry->AddPublishedNames();
+  if (settings.catch_all) registry->EnableCatchAll();
+  return registry;
+}
+
+void Announce(const Address& address, int port, const std::string& name, bool needs_key) {
+  const bool v6 = address.host.find(':') != std::string::npos;
+  const std::string url = fmt::format("http://{}:{}", v6 ? "[" + address.host + "]" : address.host, port);
+  fmt::print("listening on {}\n", url);
+  fmt::print(
+      "curl {}/v1/chat/completions -H 'content-type: application/json'{} -d "
+      "'{{\"model\":\"{}\",\"messages\":[{{\"role\":"
+      "\"user\",\"content\":\"Write a Python function that returns all primes below n.\"}}]}}'\n",
+      url, needs_key ? " -H \"authorization: Bearer $QUERN_API_KEY\"" : "", name);
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+Result<int> RunServe(const Invocation& invocation) {
+  const Settings& settings = invocation.settings;
+  QUERN_ASSIGN(const Address address, ParseAddress(settings.listen));
+  api::ServiceOptions service_options;
+  QUERN_ASSIGN(service_options.keys, KeysOf(settings));
+  service_options.cors_origin = settings.cors_origin;
+  const bool needs_key = !service_options.keys.empty();
+  QUERN_ASSIGN(LoadedFiles files, LoadFiles(settings));
+
+  server::BlockStopSignals();  // loading can still be stopped by Ctrl-C; from here on threads start
+  QUERN_ASSIGN(const auto backend, StartBackend(files, settings));
+  QUERN_ASSIGN(const auto registry, RegistryOf(settings, files, backend));
+  auto service = std::make_shared<api::Service>(std::move(service_options), registry);
+  server::Server server(
+      {.host = address.host, .port = address.port, .n_threads = settings.http_threads, .insecure = settings.insecure},
+      service);
+  QUERN_ASSIGN(const int port, server.Start());
+  Announce(address, port, ModelName(settings, files.path), needs_key);
+  server::WaitForStopSignal();
+  fmt::print(stderr, "stopping: running answers have {} s to finish\n", settings.grace);
+  server.Stop(std::chrono::seconds(settings.grace));
+  return kExitDone;
+}
+
+}  // namespace quern::cli

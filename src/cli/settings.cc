@@ -1,0 +1,237 @@
+#include "cli/settings.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <numeric>
+
+namespace quern::cli {
+namespace {
+
+std::unexpected<Status> Bad(std::string message) { return Error(Code::kInvalidArgument, std::move(message)); }
+
+template <typename Int>
+Result<Int> ParseInteger(const std::string& text, Int lo, Int hi) {
+  Int value{};
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (ec != std::errc() || end != text.data() + text.size() || value < lo || value > hi)
+    return Bad(fmt::format("must be a whole number from {} to {}, not \"{}\"", lo, hi, text));
+  return value;
+}
+
+Result<double> ParseNumber(const std::string& text, double lo, double hi) {
+  double value = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (ec != std::errc() || end != text.data() + text.size() || !(value >= lo && value <= hi))
+    return Bad(fmt::format("must be a number from {} to {}, not \"{}\"", lo, hi, text));
+  return value;
+}
+
+using Setter = std::function<Result<void>(Settings&, const std::string&)>;
+
+Setter Text(std::string Settings::*field) {
+  return [field](Settings& s, const std::string& text) -> Result<void> {
+    s.*field = text;
+    return {};
+  };
+}
+
+template <typename Field>
+Setter Whole(Field Settings::*field, int lo, int hi) {
+  return [field, lo, hi](Settings& s, const std::string& text) -> Result<void> {
+    QUERN_ASSIGN(s.*field, ParseInteger<int>(text, lo, hi));
+    return {};
+  };
+}
+
+Setter Number(std::optional<double> Settings::*field, double lo, double hi) {
+  return [field, lo, hi](Settings& s, const std::string& text) -> Result<void> {
+    QUERN_ASSIGN(s.*field, ParseNumber(text, lo, hi));
+    return {};
+  };
+}
+
+Setter Flag(bool Settings::*field) {
+  return [field](Settings& s, const std::string& text) -> Result<void> {
+    if (text != "true" && text != "false") return Bad(fmt::format("must be true or false, not \"{}\"", text));
+    s.*field = text == "true";
+    return {};
+  };
+}
+
+Setter List(std::vector<std::string> Settings::*field) {
+  return [field](Settings& s, const std::string& text) -> Result<void> {
+    if (text.empty()) return Bad("must not be empty");
+    (s.*field).push_back(text);
+    return {};
+  };
+}
+
+Result<void> SetKvMemory(Settings& s, const std::string& text) {
+  QUERN_ASSIGN(s.kv_memory, ParseSize(text));
+  return {};
+}
+
+Result<void> SetListen(Settings& s, const std::string& text) {
+  QUERN_TRY(ParseAddress(text));
+  s.listen = text;
+  return {};
+}
+
+Result<void> SetSeed(Settings& s, const std::string& text) {
+  QUERN_ASSIGN(s.seed, ParseInteger<uint64_t>(text, 0, UINT64_MAX));
+  return {};
+}
+
+constexpr int kMost = 1 << 30;
+constexpr unsigned kEngines = kServe | kChat | kComplete;
+constexpr unsigned kTalks = kChat | kComplete;
+constexpr unsigned kAll = kEngines | kInspect | kTokenize;
+
+const std::vector<Option>& Table() {
+  static const std::vector<Option> table = {
+      {"model", ValueKind::kPath, kAll, "PATH", "checkpoint: a safetensors directory or a .gguf file",
+       Text(&Settings::model)},
+      {"script", ValueKind::kPath, kEngines, "FILE", "answer from this script instead of the model's weights",
+       Text(&Settings::script)},
+      {"threads", ValueKind::kInteger, kEngines, "N", "compute threads (default: what the machine gives)",
+       Whole(&Settings::threads, 0, 4096)},
+      {"context", ValueKind::kInteger, kEngines | kInspect, "N", "tokens of prompt and answer (default: the model's)",
+       Whole(&Settings::context, 0, kMost)},
+      {"kv_memory", ValueKind::kSize, kEngines, "SIZE", "memory for keys and values, e.g. 2GiB (default: a quarter)",
+       SetKvMemory},
+      {"max_running", ValueKind::kInteger, kServe, "N", "requests computed at once (default 16)",
+       Whole(&Settings::max_running, 1, 4096)},
+      {"max_waiting", ValueKind::kInteger, kServe, "N", "requests queued beyond these (default 256)",
+       Whole(&Settings::max_waiting, 0, 1 << 20)},
+      {"time_limit", ValueKind::kInteger, kServe, "SECONDS", "longest time of one request (default 3600)",
+       Whole(&Settings::time_limit, 1, kMost)},
+      {"listen", ValueKind::kText, kServe, "HOST:PORT", "address (default 127.0.0.1:8080; port 0 = any free one)",
+       SetListen},
+      {"name", ValueKind::kText, kServe, "NAME", "the model's name in the API (default: after the path)",
+       Text(&Settings::name)},
+      {"alias", ValueKind::kList, kServe, "NAME", "a further name for it; may be given more than once",
+       List(&Settings::aliases)},
+      {"own_name_only", ValueKind::kFlag, kServe, "", "do not answer to the names under which such models are sold",
+       Flag(&Settings::own_name_only)},
+      {"catch_all", ValueKind::kFlag, kServe, "", "answer to names like claude-* and gpt-* too",
+       Flag(&Settings::catch_all)},
+      {"api_key", ValueKind::kList, kServe, "KEY", "a key that clients must send; may be given more than once",
+       List(&Settings::api_keys)},
+      {"api_key_file", ValueKind::kPath, kServe, "FILE", "file with such keys, one per line",
+       Text(&Settings::api_key_file)},
+      {"insecure", ValueKind::kFlag, kServe, "", "allow an address beyond loopback without keys",
+       Flag(&Settings::insecure)},
+      {"http_threads", ValueKind::kInteger, kServe, "N", "connection threads (default: 2 to 8 by the machine)",
+       Whole(&Settings::http_threads, 0, 256)},
+      {"cors_origin", ValueKind::kText, kServe, "ORIGIN", "access-control-allow-origin (default *; empty = none)",
+       Text(&Settings::cors_origin)},
+      {"grace", ValueKind::kInteger, kServe, "SECONDS", "time for running answers when stopped (default 30)",
+       Whole(&Settings::grace, 0, 86400)},
+      {"system", ValueKind::kText, kChat, "TEXT", "system message", Text(&Settings::system)},
+      {"max_tokens", ValueKind::kInteger, kTalks, "N", "longest answer in tokens",
+       Whole(&Settings::max_tokens, 1, kMost)},
+      {"temperature", ValueKind::kNumber, kTalks, "X", "0 = always the most likely token",
+       Number(&Settings::temperature, 0, 100)},
+      {"top_p", ValueKind::kNumber, kTalks, "X", "keep the likeliest tokens up to this sum, above 0 to 1",
+       Number(&Settings::top_p, 1e-9, 1)},
+      {"top_k", ValueKind::kInteger, kTalks, "N", "keep this many tokens; 0 = all", Whole(&Settings::top_k, 0, kMost)},
+      {"min_p", ValueKind::kNumber, kTalks, "X", "drop tokens less likely than this share of the likeliest",
+       Number(&Settings::min_p, 0, 1)},
+      {"repetition_penalty", ValueKind::kNumber, kTalks, "X", "above 1 = avoid what was said",
+       Number(&Settings::repetition_penalty, 0.01, 100)},
+      {"seed", ValueKind::kInteger, kTalks, "N", "same seed, same answer", SetSeed},
+  };
+  return table;
+}
+
+size_t EditDistance(std::string_view a, std::string_view b) {
+  // Two rows of the usual table, and the one before for neighbouring letters that changed places.
+  std::vector<size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
+  std::iota(last.begin(), last.end(), 0U);
+  for (size_t i = 1; i <= a.size(); ++i) {
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = std::min(row[j], before[j - 2] + 1);
+    }
+    before.swap(last);
+    last.swap(row);
+  }
+  return last[b.size()];
+}
+
+}  // namespace
+
+std::span<const Option> Options() { return Table(); }
+
+const Option* FindOption(std::string_view key) {
+  const auto& table = Table();
+  const auto it = std::find_if(table.begin(), table.end(), [&](const Option& option) { return option.key == key; });
+  return it == table.end() ? nullptr : &*it;
+}
+
+std::string FlagOf(const Option& option) {
+  std::string flag = "--" + std::string(option.key);
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  return flag;
+}
+
+std::string Suggest(std::string_view word, std::span<const std::string> known) {
+  constexpr size_t kLongest = 64;  // nobody mistypes a name of this length
+  std::string best;
+  // A third of the letters may be wrong, two at least.
+  size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
+  if (word.size() > kLongest) return best;
+  for (const std::string& candidate : known) {
+    const size_t distance = EditDistance(word, candidate);
+    if (distance < best_distance) {
+      best = candidate;
+      best_distance = distance;
+    }
+  }
+  return best;
+}
+
+Result<uint64_t> ParseSize(std::string_view text) {
+  uint64_t value = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
+  std::string unit(end, text.data() + text.size());
+  unit.erase(0, unit.find_first_not_of(' ') == std::string::npos ? unit.size() : unit.find_first_not_of(' '));
+  constexpr std::array<std::pair<std::string_view, uint64_t>, 12> kUnits = {{{"", 1},
+                                                                             {"B", 1},
+                                                                             {"KiB", uint64_t{1} << 10},
+                                                                             {"MiB", uint64_t{1} << 20},
+                                                                             {"GiB", uint64_t{1} << 30},
+                                                                             {"TiB", uint64_t{1} << 40},
+                                                                             {"KB", 1000},
+                                                                             {"MB", 1000000},
+                                                                             {"GB", 1000000000},
+                                                                             {"TB", 1000000000000},
+                                                                             {"M", uint64_t{1} << 20},
+                                                                             {"G", uint64_t{1} << 30}}};
+  const auto it = std::find_if(kUnits.begin(), kUnits.end(), [&](const auto& entry) { return entry.first == unit; });
+  if (ec != std::errc() || it == kUnits.end() || value > (uint64_t{1} << 60) / it->second)
+    return Bad(fmt::format("must be a size like 512MiB, 2GB or 1048576, not \"{}\"", text));
+  return value * it->second;
+}
+
+Result<Address> ParseAddress(std::string_view text) {
+  const auto bad = [&] { return Bad(fmt::format("must be HOST:PORT, e.g. 127.0.0.1:8080, not \"{}\"", text)); };
+  std::string_view host = "127.0.0.1", port = text;
+  if (const size_t colon = text.rfind(':'); colon != std::string_view::npos) {
+    port = text.substr(colon + 1);
+    if (colon > 0) host = text.substr(0, colon);
+    const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+    if (bracketed) host = host.substr(1, host.size() - 2);
+    if (!bracketed && host.find(':') != std::string_view::npos) return bad();  // which colon begins the port?
+  }
+  const auto number = ParseInteger<int>(std::string(port), 0, 65535);
+  if (!number) return bad();
+  return Address{std::string(host), static_cast<uint16_t>(*number)};
+}
+
+}  // namespace quern::cli
