@@ -34,10 +34,11 @@ bool AllBlank(std::string_view text) { return std::all_of(text.begin(), text.end
 
 // Names that a tool may have when it is not declared: anything else in that place is somebody explaining the format.
 bool LooksLikeToolName(std::string_view name) {
-  return std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
-           c == '.' || c == ':' || c == '/';
-  });
+  const auto is_word = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  };
+  const auto may_be = [&](char c) { return is_word(c) || c == '-' || c == '.' || c == ':' || c == '/'; };
+  return std::any_of(name.begin(), name.end(), is_word) && std::all_of(name.begin(), name.end(), may_be);
 }
 
 // "call_" + 24 hex digits.
@@ -75,7 +76,7 @@ class Parser final : public ToolCallParser {
   // What a '<' (or a bare JSON object) in content begins.
   struct Opening {
     Match match = Match::kNo;
-    size_t end = 0;         // behind it
+    size_t end = 0;         // behind it; with a warning, behind what it is about
     std::string_view name;  // empty: a JSON call, whose text begins at end
     bool in_block = false;  // inside <tool_call>
     std::string_view warning;
@@ -89,6 +90,7 @@ class Parser final : public ToolCallParser {
   Opening MatchOpening(size_t at) const;
   Opening MatchFunctionOpen(size_t at, bool in_block) const;
   Opening MatchBareJson(size_t at) const;
+  size_t EndOfUnusableName(size_t at) const;
   bool OnlyBlanksOnLineBefore(size_t at) const;
   bool Enter(const Opening& opening);
   void EmitContent(std::string_view text);
@@ -198,10 +200,9 @@ void Parser::EmitContent(std::string_view text) {
 }
 
 bool Parser::OnlyBlanksOnLineBefore(size_t at) const {
-  const std::string_view before = Rest().substr(0, at);
-  const size_t line = before.rfind('\n');
-  if (line != std::string_view::npos) return AllBlank(before.substr(line));
-  return line_is_blank_ && AllBlank(before);
+  const std::string_view rest = Rest();
+  while (at > 0 && rest[at - 1] != '\n' && IsBlank(rest[at - 1])) --at;
+  return at == 0 ? line_is_blank_ : rest[at - 1] == '\n';
 }
 
 Parser::Opening Parser::MatchFunctionOpen(size_t at, bool in_block) const {
@@ -211,6 +212,12 @@ Parser::Opening Parser::MatchFunctionOpen(size_t at, bool in_block) const {
   const bool known = IsTool(name.text) && (in_block || name.terminator == '>');
   if (!known && !(in_block && LooksLikeToolName(name.text))) return {};
   return {.match = Match::kYes, .end = name.end, .name = name.text, .in_block = in_block};
+}
+
+size_t Parser::EndOfUnusableName(size_t at) const {
+  const std::string_view rest = Rest();
+  const size_t end = std::min({rest.find_first_of(">\n<", at), at + kMaxName, rest.size()});
+  return end - IncompleteUtf8Suffix(rest.substr(0, end));
 }
 
 Parser::Opening Parser::MatchOpening(size_t at) const {
@@ -226,10 +233,14 @@ Parser::Opening Parser::MatchOpening(size_t at) const {
     const Match function = MatchLiteral(here, next, kFunctionOpen);
     if (function != Match::kYes) return {.match = function};
     Opening opening = MatchFunctionOpen(next + kFunctionOpen.size(), true);
-    if (opening.match == Match::kNo) opening.warning = "a tool call without a usable function name";
+    if (opening.match == Match::kNo) {
+      opening.warning = "a tool call without a usable function name";
+      opening.end = EndOfUnusableName(next + kFunctionOpen.size());
+    }
     return opening;
   }
-  const Match function = OnlyBlanksOnLineBefore(at) ? MatchLiteral(here, at, kFunctionOpen) : Match::kNo;
+  Match function = MatchLiteral(here, at, kFunctionOpen);
+  if (function != Match::kNo && !OnlyBlanksOnLineBefore(at)) function = Match::kNo;
   if (function == Match::kYes) return MatchFunctionOpen(at + kFunctionOpen.size(), false);
   return {.match = Either(call, function)};
 }
@@ -299,8 +310,8 @@ bool Parser::StepContent() {
       return Enter(opening);
     }
     if (!opening.warning.empty()) {
-      EmitContent(rest.substr(0, at + 1));
-      Consume(at + 1);
+      EmitContent(rest.substr(0, opening.end));
+      Consume(opening.end);
       Warn(std::string(opening.warning));
       return true;
     }
@@ -352,6 +363,7 @@ void Parser::TakeJunk() {
 void Parser::FlushJunk() {
   if (junk_bytes_ > 0) {
     junk_.resize(junk_.size() - IncompleteUtf8Suffix(junk_));
+    while (!junk_.empty() && IsBlank(junk_.back())) junk_.pop_back();
     Warn(fmt::format("{} bytes between the parameters of a call were left out: {}", junk_bytes_,
                      ReplaceInvalidUtf8(junk_)));
   }
@@ -389,8 +401,7 @@ Match Parser::MatchParameterOpen() {
 }
 
 bool Parser::StepBetween() {
-  const size_t n_blanks = std::min(Rest().find_first_not_of(" \t\r\n"), Rest().size());
-  Consume(n_blanks);
+  if (junk_bytes_ == 0) Consume(std::min(Rest().find_first_not_of(" \t\r\n"), Rest().size()));
   if (Rest().empty()) {
     if (final_) EndCall(false);
     return false;
