@@ -14,7 +14,7 @@ std::string ValidJson() {
   const VocabularySpec spec = TestVocabulary({{"a", "b"}});
   for (size_t id = 0; id < spec.tokens.size(); ++id) {
     std::string text = spec.tokens[id];
-    if (text == "\"" || text == "\\") text.insert(0, "\\");
+    if (text == "\"" || text == "\\") text = '\\' + text;
     vocab += fmt::format("{}\"{}\":{}", id == 0 ? "" : ",", text, id);
   }
   return R"({"version":"1.0","truncation":null,"padding":null,"added_tokens":[{"id":257,"content":"<|im_end|>",)"
