@@ -49,7 +49,8 @@ GoldenCase::GoldenCase(const std::string& name) : name_(name), folder_(GoldenFol
                        .f32_ids = Numbers<TokenId>(greedy.at("f32")),
                        .bf16_ids = Numbers<TokenId>(greedy.at("bf16")),
                        .bf16_margin = Numbers<float>(greedy.at("bf16_margin")),
-                       .bf16_rounding = Numbers<float>(greedy.at("bf16_rounding"))});
+                       .bf16_rounding = Numbers<float>(greedy.at("bf16_rounding")),
+                       .router_close = Numbers<int>(greedy.at("router_close"))});
   }
   bf16_hidden_difference_ = Numbers<float>(facts.at("bf16_hidden_difference"));
   bf16_logit_difference_ = facts.at("bf16_logit_difference").to_number<float>();

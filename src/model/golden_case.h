@@ -20,6 +20,12 @@ struct GoldenGreedy {
   std::vector<TokenId> f32_ids, bf16_ids;  // the reference's greedy continuations
   std::vector<float> bf16_margin;          // per step, its first choice's logit minus its second's
   std::vector<float> bf16_rounding;        // per step, the largest change that bf16 made to the distance of two logits
+  std::vector<int> router_close;           // per step, 1 when bf16 rounding decides an expert of this token
+
+  // Whether the reference's own choice of this step is one that its rounding could have made otherwise.
+  bool DecidedByRounding(size_t step) const {
+    return bf16_margin[step] < bf16_rounding[step] || router_close[step] != 0;
+  }
 };
 
 class GoldenCase {

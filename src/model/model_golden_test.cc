@@ -156,7 +156,7 @@ TEST_P(ModelGolden, Bf16GreedyDivergesOnlyInsideTheReferencesOwnRounding) {
   const ScopedIsa scoped(isa());
   const GoldenCase golden(name());
   Runner runner(golden.folder() / "bf16");
-  int n_identical = 0, n_inside = 0;
+  int n_identical = 0, n_inside = 0, n_routed = 0;
   for (const GoldenGreedy& greedy : golden.greedy()) {
     const std::vector<TokenId> ids = runner.Greedy(greedy.prompt, kGreedyTokens);
     ASSERT_EQ(greedy.bf16_ids.size(), ids.size());
@@ -165,12 +165,15 @@ TEST_P(ModelGolden, Bf16GreedyDivergesOnlyInsideTheReferencesOwnRounding) {
       ++n_identical;
       continue;
     }
-    EXPECT_LT(greedy.bf16_margin[at], greedy.bf16_rounding[at])
-        << "step " << at << " after a prompt of " << greedy.prompt.size();
+    EXPECT_TRUE(greedy.DecidedByRounding(at))
+        << "step " << at << " after a prompt of " << greedy.prompt.size() << ": margin " << greedy.bf16_margin[at]
+        << ", rounding " << greedy.bf16_rounding[at];
     ++n_inside;
+    if (greedy.bf16_margin[at] >= greedy.bf16_rounding[at]) ++n_routed;
   }
-  fmt::print("bf16 greedy: {} of {} continuations identical, {} diverge inside the margin ({}, {})\n", n_identical,
-             golden.greedy().size(), n_inside, golden.name(), isa());
+  fmt::print("bf16 greedy: {} of {} continuations identical, {} diverge inside the margin{} ({}, {})\n", n_identical,
+             golden.greedy().size(), n_inside, n_routed == 0 ? "" : fmt::format(", {} of them the router's", n_routed),
+             golden.name(), isa());
 }
 
 // Beyond the first difference of a continuation: at every step of the reference's own continuation, after the same
@@ -195,8 +198,7 @@ TEST_P(ModelGolden, Bf16ChoosesAsTheReferenceAtEveryStepOutsideItsRounding) {
       if (chosen == greedy.bf16_ids[step]) {
         ++n_same;
       } else {
-        EXPECT_LT(greedy.bf16_margin[step], greedy.bf16_rounding[step])
-            << "step " << step << " after a prompt of " << greedy.prompt.size();
+        EXPECT_TRUE(greedy.DecidedByRounding(step)) << "step " << step << " after a prompt of " << greedy.prompt.size();
       }
     }
   }

@@ -64,11 +64,40 @@ def greedy(model, prompt):
 
 
 @torch.no_grad()
-def rounding_along(wide, prompt, ids, bf16_rows):
-    """Per step of a bf16 continuation: the largest change that bf16 makes to the distance of any two logits."""
-    logits = wide(torch.tensor([prompt + ids[:-1]])).logits[0, len(prompt) - 1:].float()
-    delta = bf16_rows - logits
-    return (delta.max(-1).values - delta.min(-1).values).tolist()
+def logits_and_routers(model, ids):
+    """logits [n, vocab]; router logits [n, n_experts] in f32 arithmetic, one per MoE layer."""
+    routers = []
+
+    def keep(module, inputs, _output):
+        x = inputs[0].reshape(len(ids), -1).float()
+        routers.append(x @ module.weight.float().T)
+
+    gates = [layer.mlp.gate for layer in model.model.layers if hasattr(layer.mlp, "experts")]
+    hooks = [gate.register_forward_hook(keep) for gate in gates]
+    logits = model(torch.tensor([ids])).logits[0].float()
+    for hook in hooks:
+        hook.remove()
+    return logits, routers
+
+
+def largest_change_of_a_distance(a, b):
+    return (a - b).max(-1).values - (a - b).min(-1).values
+
+
+def rounding_along(runs, model, prompt, ids, bf16_rows):
+    """Per step of a bf16 continuation, what rounding decides there:
+
+    the largest change that bf16 makes to the distance of any two logits, and whether some layer's router sees the last
+    expert it takes and the first it leaves closer together than bf16 moves its logits.
+    """
+    logits, routers = logits_and_routers(runs["wide"], prompt + ids[:-1])
+    _, bf16_routers = logits_and_routers(runs["bf16"], prompt + ids[:-1])
+    change = largest_change_of_a_distance(bf16_rows, logits[len(prompt) - 1:])
+    close = torch.zeros(len(ids), dtype=torch.bool)
+    for wide, bf16 in zip(routers, bf16_routers):
+        best = wide.topk(model.n_experts_used + 1, -1).values
+        close |= (best[:, -2] - best[:, -1] < largest_change_of_a_distance(bf16, wide))[len(prompt) - 1:]
+    return change.tolist(), close.int().tolist()
 
 
 def make_prompts(model, lengths, rng):
@@ -104,17 +133,20 @@ def make_case(model, out):
 
     starts = make_prompts(model, GREEDY_PROMPT_LENGTHS, rng)
     first = "f32" if model.f32 else "wide"
-    facts["greedy"], agree = [], 0
+    facts["greedy"], agree, n_close, n_routed = [], 0, 0, 0
     for prompt in starts:
         f32_ids, f32_margin, _ = greedy(runs[first], prompt)
         bf16_ids, bf16_margin, rows = greedy(runs["bf16"], prompt)
-        rounding = rounding_along(runs["wide"], prompt, bf16_ids, rows)
+        rounding, close = rounding_along(runs, model, prompt, bf16_ids, rows)
         wide_ids, wide_margin, _ = greedy(runs["wide"], prompt)
         agree += wide_ids == bf16_ids
+        n_close += sum(m < r for m, r in zip(bf16_margin, rounding))
+        n_routed += sum(close)
         facts["greedy"].append({
             "prompt": prompt, "f32": f32_ids, "bf16": bf16_ids,
             "f32_margin_min": float(np.min(f32_margin)),
-            "bf16_margin": [round(v, 5) for v in bf16_margin], "bf16_rounding": [round(v, 5) for v in rounding]})
+            "bf16_margin": [round(v, 5) for v in bf16_margin], "bf16_rounding": [round(v, 5) for v in rounding],
+            "router_close": close})
     for name, value in numbers.items():
         numbers[name] = value.contiguous()
     save_file(numbers, directory / "expected.safetensors")
@@ -124,7 +156,8 @@ def make_case(model, out):
     spread = float(numbers["wide.logits"].std())
     print(f"{model.name}: logits std {spread:.3f}, bf16 differs by {facts['bf16_logit_difference']:.4f}; "
           f"smallest f32 margin {min(g['f32_margin_min'] for g in facts['greedy']):.2e}; "
-          f"reference bf16 = wide in {agree} of {len(starts)} continuations; distinct tokens {distinct:.1f} of 64",
+          f"reference bf16 = wide in {agree} of {len(starts)} continuations; {n_close} of {len(starts) * N_GREEDY} "
+          f"steps inside the rounding, at {n_routed} a router is; distinct tokens {distinct:.1f} of 64",
           flush=True)
 
 
