@@ -68,6 +68,7 @@ void AddOptions(CLI::App& app, const CommandInfo& info, Parsed& parsed, Invocati
     } else {
       app.add_option(flag, parsed.values[key], help)
           ->expected(1)
+          ->allow_extra_args(false)
           ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
           ->type_name(std::string(option.value_name));
     }

@@ -26,6 +26,9 @@ TEST(CommandLine, ReadsCommandsFlagsAndPlaces) {
   EXPECT_EQ(chat->positional, "hello there");
   EXPECT_EQ(chat->settings.temperature, 0.0);
   EXPECT_FALSE(chat->settings.top_k);
+  const auto after = ParseCommandLine({"chat", "--temperature", "0", "hello"});
+  ASSERT_TRUE(after) << "a flag takes one value and leaves the rest: " << after.error().message();
+  EXPECT_EQ(after->positional, "hello");
   const auto complete = ParseCommandLine({"complete", "a.py:3:4"});
   ASSERT_TRUE(complete) << complete.error().message();
   EXPECT_EQ(complete->positional, "a.py:3:4");

@@ -22,14 +22,17 @@ LineReader::Line LineReader::ReadLine() {
       too_long = true;
       pending_.clear();
     }
+    WaitForInputOrInterrupt(fd_);
+    if (TakeInterrupts() > 0) {
+      pending_.clear();
+      return {"", End::kInterrupt};
+    }
     char buffer[4096];
     const ssize_t n = read(fd_, buffer, sizeof(buffer));
     if (n > 0) {
       pending_.append(buffer, static_cast<size_t>(n));
-    } else if (n < 0 && errno == EINTR) {
-      if (TakeInterrupts() == 0) continue;  // another signal, e.g. a changed window
-      pending_.clear();
-      return {"", End::kInterrupt};
+    } else if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
+      continue;
     } else {
       Line line{std::move(pending_), End::kEnd};
       pending_.clear();

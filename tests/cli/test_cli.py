@@ -1,0 +1,360 @@
+"""The terminal programs, run as a person runs them. QUERN_BIN names the program (default build/quern).
+
+The model in the box answers where a model is needed; scripts answer where it matters what is said.
+"""
+import json
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+QUERN = str((ROOT / os.environ.get("QUERN_BIN", "build/quern")).resolve())
+DEMO = ROOT / "models/demo"
+GGUF = ROOT / "tests/golden/formats/moe.gguf"
+LIMIT_S = 120
+
+
+def run(*args, stdin="", cwd=None, env=None):
+    return subprocess.run(
+        [QUERN, *map(str, args)],
+        input=stdin.encode() if isinstance(stdin, str) else stdin,
+        capture_output=True,
+        cwd=cwd,
+        env=env,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+def ok(*args, **kwargs):
+    done = run(*args, **kwargs)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def script(tmp_path, rules, **more):
+    path = tmp_path / "script.json"
+    path.write_text(json.dumps({"rules": rules, **more}))
+    return path
+
+
+# ---- command line ----
+
+
+def test_help_everywhere():
+    assert "Examples" in ok("--help")
+    for command in ["serve", "chat", "complete", "inspect", "tokenize", "version"]:
+        text = ok(command, "--help")
+        assert "Example" in text and f"quern {command}" in text
+
+
+def test_version():
+    assert re.match(r"quern \d+\.\d+\.\d+\n", ok("version"))
+    assert ok("--version") == ok("version")
+
+
+@pytest.mark.parametrize(
+    "args, code, words",
+    [
+        ([], 2, "serve, chat, complete"),
+        (["srve"], 2, "did you mean serve?"),
+        (["serve", "--thread", "2"], 2, "did you mean --threads?"),
+        (["serve", "--threads", "two"], 2, "--threads must be a whole number"),
+        (["serve", "--listen", "nowhere"], 2, "--listen must be HOST:PORT"),
+        (["serve", "--kv-memory", "much"], 2, "--kv-memory must be a size"),
+        (["serve", "--config", "/nonexistent.toml"], 2, "/nonexistent.toml"),
+        (["serve", "--model", "/nonexistent"], 1, "there is no model at /nonexistent"),
+        (["serve", "--api-key-file", "/nonexistent"], 1, "/nonexistent"),
+        (["serve", "--script", "/nonexistent"], 1, "/nonexistent"),
+        (["inspect", "/nonexistent"], 1, "there is no model at /nonexistent"),
+        (["inspect", __file__], 1, "test_cli.py"),
+        (["complete"], 2, "FILE:LINE"),
+        (["complete", "x.py"], 1, "FILE:LINE"),
+        (["complete", "/nonexistent.py:1"], 1, "/nonexistent.py"),
+        (["complete", f"{__file__}:999999"], 1, "there is no line 999999"),
+        (["complete", f"{__file__}:1:999"], 1, "characters"),
+        (["tokenize", "--decode", "1 x"], 1, "no token id"),
+        (["tokenize", "--decode", "99999999"], 1, "no token id"),
+        (["tokenize", "a", "--file", "b"], 1, "both"),
+        (["chat"], 1, "there is no message"),
+        (["chat", "--top-p", "0", "hi"], 2, "--top-p must be a number"),
+    ],
+)
+def test_mistakes_get_one_sentence(args, code, words):
+    done = run(*args)
+    text = done.stderr.decode()
+    assert done.returncode == code, text
+    assert text.startswith("quern: ") and words in text
+    assert text.count("\n") == 1, "one sentence, no stack of messages"
+    assert done.stdout == b""
+
+
+def test_config_file(tmp_path):
+    config = tmp_path / "quern.toml"
+    config.write_text("context = 128\nthreads = 1\n\ncontxt = 5\n")
+    done = run("inspect", "--config", config)
+    assert done.returncode == 2
+    assert f'{config}:4: there is no setting "contxt"; did you mean "context"?' in done.stderr.decode()
+    config.write_text("context = 128\nthreads = 1\n")
+    assert "one context of 128 tokens" in ok("inspect", "--config", config)
+    assert "one context of 64 tokens" in ok("inspect", "--config", config, "--context", 64), "flags win"
+
+
+# ---- inspect, tokenize ----
+
+
+def test_runs_from_any_directory(tmp_path):
+    assert "architecture   qwen3_moe" in ok("inspect", cwd=tmp_path)
+
+
+def test_inspect_safetensors_and_gguf():
+    text = ok("inspect", DEMO)
+    for word in ["safetensors", "parameters", "context", "keys, values", "memory needed", "experts", "bf16"]:
+        assert word in text, text
+    text = ok("inspect", GGUF)
+    assert "GGUF" in text and "qwen3_moe" in text
+
+
+def test_tokenize_round_trip():
+    text = "def f(x):\n    return 'käse 你好 🙂'  # <|im_end|>\n"
+    ids = json.loads(ok("tokenize", "--ids", stdin=text))
+    assert ids and all(isinstance(i, int) for i in ids)
+    assert ok("tokenize", "--decode", stdin=json.dumps(ids)) == text
+    assert int(ok("tokenize", "--count", text)) == len(ids)
+    lines = ok("tokenize", text).splitlines()
+    assert [int(line.split("\t")[0]) for line in lines] == ids
+
+
+def test_tokenize_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("hello world")
+    assert ok("tokenize", "--file", path) == ok("tokenize", "hello world")
+    assert ok("tokenize", "--file", path) == ok("tokenize", stdin="hello world")
+
+
+# ---- chat ----
+
+
+def test_chat_without_a_terminal(tmp_path):
+    answers = script(tmp_path, [{"match": ["review", "the diff"], "text": "Looks good."}, {"text": "What?"}])
+    assert ok("chat", "review this", "--script", answers, stdin="the diff") == "Looks good.\n"
+    assert ok("chat", "--script", answers, stdin="the diff, review it") == "Looks good.\n"
+    assert ok("chat", "hello", "--script", answers) == "What?\n"
+
+
+def test_chat_reports_a_failing_model(tmp_path):
+    answers = script(tmp_path, [{"text": "a b c", "fault": {"kind": "error", "at": 2, "message": "out of ink"}}])
+    done = run("chat", "hello", "--script", answers)
+    assert done.returncode == 1 and b"out of ink" in done.stderr
+
+
+def test_chat_is_repeatable():
+    args = ["chat", "Tell me something.", "--max-tokens", 24]
+    assert ok(*args, "--temperature", 0) == ok(*args, "--temperature", 0, "--threads", 1)
+    assert ok(*args, "--temperature", 1, "--seed", 7) == ok(*args, "--temperature", 1, "--seed", 7)
+
+
+class Terminal:
+    """quern on a pseudo-terminal."""
+
+    def __init__(self, *args):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execv(QUERN, [QUERN, *map(str, args)])
+        self.text = ""
+
+    def expect(self, words):
+        """Waits for words to appear after what was expected before; fails after a while."""
+        end = time.monotonic() + LIMIT_S
+        while words not in self.text:
+            assert time.monotonic() < end, f"waited for {words!r}, saw {self.text!r}"
+            if select.select([self.fd], [], [], 0.5)[0]:
+                try:
+                    self.text += os.read(self.fd, 65536).decode(errors="replace")
+                except OSError:
+                    assert words in self.text, f"ended without {words!r}: {self.text!r}"
+        self.text = self.text.split(words, 1)[1]
+
+    def send(self, text):
+        os.write(self.fd, text.encode())
+
+    def exit_code(self):
+        end = time.monotonic() + LIMIT_S
+        while time.monotonic() < end:
+            if select.select([self.fd], [], [], 0.05)[0]:
+                try:
+                    os.read(self.fd, 65536)
+                except OSError:
+                    pass
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        raise AssertionError("did not end")
+
+
+def test_chat_on_a_terminal(tmp_path):
+    answers = script(
+        tmp_path,
+        [
+            {"match": ["first", "Answer one", "second"], "text": "Answer two"},
+            {"match": "endless", "text": "blah ", "finish": "length", "delay_ms": 5},
+            {"match": "first", "text": "Answer one"},
+            {"match": "two\nlines", "text": "Both seen"},
+        ],
+        context_length=100000,
+    )
+    terminal = Terminal("chat", "--script", answers)
+    terminal.expect("> ")
+    terminal.send("first\n")
+    terminal.expect("Answer one")
+    terminal.expect("> ")
+    terminal.send("second\n")
+    terminal.expect("Answer two")
+    terminal.expect("> ")
+    terminal.send("/reset\n")
+    terminal.expect("> ")
+    terminal.send("two\\\nlines\n")
+    terminal.expect("Both seen")
+    terminal.expect("> ")
+    terminal.send("/tokns\n")
+    terminal.expect("did you mean /tokens?")
+    terminal.expect("> ")
+    terminal.send("endless\n")
+    terminal.expect("blah blah")
+    terminal.send("\x03")  # stops the answer, not the program
+    terminal.expect("(stopped)")
+    terminal.expect("> ")
+    terminal.send("/tokens\n")
+    terminal.expect("of 100000 tokens")
+    terminal.expect("> ")
+    terminal.send("\x03")
+    terminal.expect("Ctrl-D leaves)")
+    terminal.expect("> ")
+    terminal.send("\x04")
+    assert terminal.exit_code() == 0
+
+
+def test_second_interrupt_at_the_prompt_leaves(tmp_path):
+    terminal = Terminal("chat", "--script", script(tmp_path, [{"text": "a"}]))
+    terminal.expect("> ")
+    terminal.send("\x03")
+    terminal.expect("> ")
+    terminal.send("\x03")
+    assert terminal.exit_code() == 130
+
+
+# ---- complete ----
+
+
+def test_complete_prints_the_insertion(tmp_path):
+    source = tmp_path / "sort.py"
+    source.write_text("def f(a):\n    x = a[0\n    return é\n")
+    # The prompt has the text before the place, then the text after it.
+    answers = script(
+        tmp_path,
+        [
+            {"match": "<|fim_prefix|>def f(a):\n    x = a[0<|fim_suffix|>\n    return é\n<|fim_middle|>", "text": "] + 1"},
+            {"match": "<|fim_prefix|>def f(a):\n    x = a[0\n    return é<|fim_suffix|>\n<|fim_middle|>", "text": "tude"},
+        ],
+    )
+    assert ok("complete", f"{source}:2", "--script", answers) == "] + 1"
+    assert ok("complete", f"{source}:3:13", "--script", answers) == "tude"
+
+
+def test_complete_with_the_model_in_the_box(tmp_path):
+    source = tmp_path / "a.py"
+    source.write_text("def add(a, b):\n    return \n\n\nprint(add(1, 2))\n")
+    first = ok("complete", f"{source}:2", "--max-tokens", 16)
+    assert first == ok("complete", f"{source}:2", "--max-tokens", 16)
+    assert "<|" not in first
+
+
+# ---- serve ----
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def serve(*args):
+    return subprocess.Popen([QUERN, "serve", *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_serve_says_one_line_and_a_curl_that_works():
+    port = free_port()
+    server = serve("--listen", f"127.0.0.1:{port}")
+    try:
+        assert server.stdout.readline() == f"listening on http://127.0.0.1:{port}\n"
+        curl = server.stdout.readline()
+        assert curl.startswith(f"curl http://127.0.0.1:{port}/v1/chat/completions ")
+        answered = subprocess.run(curl, shell=True, capture_output=True, timeout=LIMIT_S, check=True)
+        assert json.loads(answered.stdout)["choices"][0]["message"]["content"]
+    finally:
+        server.send_signal(signal.SIGTERM)
+        rest, _ = server.communicate(timeout=LIMIT_S)
+    assert server.returncode == 0
+    assert rest == "", "nothing else on standard output"
+
+
+def test_serve_with_settings_from_a_file(tmp_path):
+    script(tmp_path, [{"text": "scripted"}])
+    config = tmp_path / "quern.toml"
+    config.write_text('listen = "127.0.0.1:0"\nscript = "script.json"\nname = "mine"\nalias = ["yours"]\napi_key = "sk-1"\n')
+    server = serve("--config", config)
+    try:
+        url = server.stdout.readline().split()[-1]
+        assert "$QUERN_API_KEY" in server.stdout.readline()
+        for name in ["mine", "yours"]:
+            request = urllib.request.Request(
+                url + "/v1/chat/completions",
+                json.dumps({"model": name, "messages": [{"role": "user", "content": "hi"}]}).encode(),
+                {"content-type": "application/json", "authorization": "Bearer sk-1"},
+            )
+            with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
+                assert json.load(answer)["choices"][0]["message"]["content"] == "scripted"
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(url + "/v1/models", timeout=LIMIT_S)
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=LIMIT_S)
+    assert server.returncode == 0
+
+
+def test_serve_refuses_what_would_be_open_to_all(tmp_path):
+    done = run("serve", "--listen", "0.0.0.0:0")
+    assert done.returncode == 1 and b"key" in done.stderr
+    empty = tmp_path / "keys.txt"
+    empty.write_text("# no key\n\n")
+    done = run("serve", "--listen", "127.0.0.1:0", "--api-key-file", empty)
+    assert done.returncode == 1 and b"holds no key" in done.stderr
+
+
+def test_serve_names_a_taken_address():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        done = run("serve", "--listen", f"127.0.0.1:{s.getsockname()[1]}")
+    assert done.returncode == 1
+    assert b"127.0.0.1" in done.stderr
+
+
+def test_context_that_does_not_fit_is_refused():
+    done = run("chat", "hi", "--context", "4096", "--kv-memory", "1MiB")
+    assert done.returncode == 1
+    assert b"--context 4096 is not possible" in done.stderr
+    done = run("chat", "hi", "--kv-memory", "1")
+    assert done.returncode == 1 and b"hold not even one page" in done.stderr
