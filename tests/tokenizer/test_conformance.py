@@ -63,13 +63,13 @@ def texts():
 
 
 def run_tool(tool, mode, tokenizer_json, texts):
-    """(ids, decoded bytes) of each text."""
+    """(ids, decoded bytes) of each text; the ids as views of the output, which is much smaller than lists."""
     frames = b"".join(struct.pack("<I", len(t)) + t for t in texts)
     out = subprocess.run([tool, mode, tokenizer_json], input=frames, stdout=subprocess.PIPE, check=True).stdout
     view, at, results = memoryview(out), 0, []
     for _ in texts:
         (n,) = struct.unpack_from("<I", out, at)
-        ids = view[at + 4 : at + 4 + 4 * n].cast("i").tolist()
+        ids = view[at + 4 : at + 4 + 4 * n].cast("i")
         at += 4 + 4 * n
         (n,) = struct.unpack_from("<I", out, at)
         results.append((ids, bytes(view[at + 4 : at + 4 + n])))
@@ -97,6 +97,7 @@ def assert_same(tool, mode, tokenizer_json, reference, labelled):
     differences, n_ids = [], 0
     for (kind, _, _), (ours, _), expected in zip(labelled, results, theirs):
         n_ids += len(expected)
+        ours = ours.tolist()
         if ours != expected:
             differences.append(f"{kind}: {first_difference(ours, expected, reference)}")
     print(f"{len(labelled)} texts, {sum(len(r) for _, r, _ in labelled) / 1e6:.1f} MB, {n_ids} ids, "
