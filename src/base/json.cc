@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/value_stack.hpp>
+#include <charconv>
 #include <cstdint>
 #include <exception>
 #include <string>
@@ -48,14 +49,23 @@ struct Builder {
     keys.push_back(std::exchange(partial_key, {}));
     return stack.push_key(part), true;
   }
-  bool on_number_part(json::string_view, Error&) { return true; }
+  bool on_number_part(json::string_view part, Error&) {
+    partial_number.append(part.data(), part.size());
+    return true;
+  }
   bool on_int64(int64_t value, json::string_view, Error& error) {
+    partial_number.clear();
     return Count(error) && (stack.push_int64(value), true);
   }
   bool on_uint64(uint64_t value, json::string_view, Error& error) {
+    partial_number.clear();
     return Count(error) && (stack.push_uint64(value), true);
   }
-  bool on_double(double value, json::string_view, Error& error) {
+  // Boost 1.81 multiplies powers of ten and is often off in the last digit; from_chars is exact.
+  bool on_double(double value, json::string_view part, Error& error) {
+    partial_number.append(part.data(), part.size());
+    std::from_chars(partial_number.data(), partial_number.data() + partial_number.size(), value);
+    partial_number.clear();
     return Count(error) && (stack.push_double(value), true);
   }
   bool on_bool(bool value, Error& error) { return Count(error) && (stack.push_bool(value), true); }
@@ -88,6 +98,7 @@ struct Builder {
   json::value_stack stack;
   std::vector<std::string> keys;  // of all open objects, outermost first
   std::string partial_key;
+  std::string partial_number;
   size_t n_values = 0;
   Status problem{Code::kCorrupt, ""};
 };

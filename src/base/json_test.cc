@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
@@ -31,6 +32,13 @@ TEST(ParseJson, SaysWhereTheTextBreaks) {
   EXPECT_NE(ErrorOf("{} x").find("not JSON at line 1"), std::string::npos);
   EXPECT_NE(ErrorOf("").find("not JSON"), std::string::npos);
   EXPECT_NE(ErrorOf("\"\xFF\"").find("not JSON"), std::string::npos);
+}
+
+TEST(ParseJson, ReadsEveryDigitOfANumber) {
+  for (const double x : {1.7459810459810065e-18, 0.1, 5e-324, 1.7976931348623157e308, -123456.78901234567}) {
+    EXPECT_EQ(ParseJson(fmt::format("[{}]", x)).value().at(0).as_double(), x);
+  }
+  EXPECT_EQ(ParseJson("[1.0,1e2]").value().at(1).as_double(), 100.0);
 }
 
 TEST(ParseJson, HoldsItsLimits) {

@@ -58,7 +58,7 @@ impl Object for List {
 }
 
 /// A number that the engine's own numbers cannot hold or print as Python does: integers beyond 128 bits, floats with an
-/// exponent. It prints and serialises exactly and takes no part in arithmetic.
+/// exponent or digits of their own. It prints and serialises exactly and takes no part in arithmetic.
 #[derive(Debug)]
 pub struct WideNumber {
     pub text: String,
@@ -74,6 +74,41 @@ impl Object for WideNumber {
     }
 }
 
+/// Digits of the shortest decimal that reads back as value and, of those, the closest; half-way to the even digit, where
+/// Rust rounds up. As "d.ddde-7".
+fn shortest_digits(value: f64) -> String {
+    let shortest = format!("{value:e}");
+    let n_digits = shortest
+        .split('e')
+        .next()
+        .unwrap_or("")
+        .bytes()
+        .filter(u8::is_ascii_digit)
+        .count();
+    let closest = format!("{value:.*e}", n_digits.saturating_sub(1));
+    if closest.parse() == Ok(value) {
+        closest
+    } else {
+        shortest
+    }
+}
+
+/// The mantissa's digits with the point moved by exponent.
+fn plain_decimal(mantissa: &str, exponent: i32) -> String {
+    let (sign, digits) = match mantissa.strip_prefix('-') {
+        Some(digits) => ("-", digits.replace('.', "")),
+        None => ("", mantissa.replace('.', "")),
+    };
+    if exponent < 0 {
+        return format!("{sign}0.{}{digits}", "0".repeat((-exponent - 1) as usize));
+    }
+    let n_whole = exponent as usize + 1;
+    if digits.len() <= n_whole {
+        return format!("{sign}{digits:0<n_whole$}.0");
+    }
+    format!("{sign}{}.{}", &digits[..n_whole], &digits[n_whole..])
+}
+
 /// repr(float): shortest digits that read back, an exponent below 1e-4 and from 1e16 on.
 pub fn float_text(value: f64) -> String {
     if value.is_nan() {
@@ -82,12 +117,11 @@ pub fn float_text(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "inf" } else { "-inf" }.to_string();
     }
-    let scientific = format!("{value:e}");
+    let scientific = shortest_digits(value);
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if value == 0.0 || (-4..16).contains(&exponent) {
-        let plain = format!("{value}");
-        return if plain.contains('.') { plain } else { plain + ".0" };
+        return plain_decimal(mantissa, exponent);
     }
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{mantissa}e{sign}{:02}", exponent.abs())
@@ -95,8 +129,9 @@ pub fn float_text(value: f64) -> String {
 
 pub fn float_value(value: f64) -> Value {
     let text = float_text(value);
-    if value.is_finite() && !text.contains('e') {
-        Value::from(value)
+    let number = Value::from(value);
+    if value.is_finite() && text == number.to_string() {
+        number
     } else {
         Value::from_object(WideNumber { text, is_float: true })
     }
@@ -213,4 +248,31 @@ fn is_printable(c: char) -> bool {
 /// str.isspace() of one character.
 pub fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::float_text;
+
+    #[test]
+    fn floats_print_as_python_prints_them() {
+        for (value, text) in [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (1.0, "1.0"),
+            (-12.5, "-12.5"),
+            (100.0, "100.0"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (1e15, "1000000000000000.0"),
+            (1e16, "1e+16"),
+            (1.5e300, "1.5e+300"),
+            (5e-324, "5e-324"),
+            (9007199254740993.0, "9007199254740992.0"),
+            (100000061209742.625, "100000061209742.62"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(float_text(value), text);
+        }
+    }
 }
