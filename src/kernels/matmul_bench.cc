@@ -2,7 +2,8 @@
 // memory of this machine delivers in the same run. Every case is checked against the ref level before it is timed.
 //   quern_kernels_bench [--threads=N] [--isa=avx2] [Google Benchmark flags]
 // Shapes are outputs x inputs. Small matrices are read in turn from 256 MiB of copies, so that they come from where a
-// model's weights come from and not from a core's own cache.
+// model's weights come from and not from a core's own cache. The CPU column is the time of all threads together: on a
+// busy machine arithmetic per CPU second says more than arithmetic per second.
 #include <benchmark/benchmark.h>
 #include <fmt/core.h>
 
@@ -153,6 +154,7 @@ void RegisterAll(ThreadPool& pool) {
         benchmark::RegisterBenchmark(
             name.c_str(), [type, shape, n, &pool](benchmark::State& state) { MatMulCase(state, type, shape, n, pool); })
             ->UseRealTime()
+            ->MeasureProcessCPUTime()
             ->Unit(benchmark::kMicrosecond);
       }
     }
