@@ -36,7 +36,7 @@ void quern_text_free(quern_text text);
 typedef struct quern_template quern_template;
 
 typedef struct {
-  uint64_t steps;       // instructions of one rendering; each takes about 50 ns
+  uint64_t steps;       // instructions of one rendering, about 50 ns each; 2,000,000 or fewer (see template.rs)
   uint32_t recursion;   // macros and loops inside each other, at most 500
   size_t output_bytes;  // of the rendered text
 } quern_template_limits;

@@ -11,8 +11,10 @@ namespace quern::chat {
 
 struct JinjaLimits {
   size_t source_bytes = size_t{1} << 20;
-  uint64_t steps = 20'000'000;  // about a second of one core
-  uint32_t recursion = 100;     // macros inside each other; each level takes some kB of stack
+  // Instructions of one rendering, about 50 ns each. A message takes about 60, a declared parameter as many. More steps
+  // would need a deeper stack, see deps/rust/src/template.rs.
+  uint64_t steps = 2'000'000;
+  uint32_t recursion = 100;  // macros inside each other; each level takes some kB of stack
   size_t output_bytes = size_t{64} << 20;
 };
 

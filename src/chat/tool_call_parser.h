@@ -38,8 +38,8 @@ struct ToolCallEnd {
   bool complete;  // false when the output ended inside the call
 };
 
-// Something looked like a call but could not be read as one: its bytes were delivered as ContentDelta. Or bytes inside a
-// call belong to nothing in it: what quotes them.
+// Something looked like a call but could not be read as one: its bytes were delivered as ContentDelta. Or bytes inside
+// a call belong to nothing in it: what quotes them.
 struct ParseWarning {
   std::string what;
 };

@@ -34,6 +34,7 @@ impl Object for Dict {
             self.0
                 .iter()
                 .map(|(key, value)| (Value::from(key.clone()), value.clone())),
+            0,
         )
     }
 }
@@ -53,7 +54,7 @@ impl Object for List {
         Enumerator::Seq(self.0.len())
     }
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_list(f, self.0.iter().cloned(), '[', ']')
+        write_list(f, self.0.iter().cloned(), ('[', ']'), 0)
     }
 }
 
@@ -149,7 +150,17 @@ pub fn text(value: &Value) -> String {
     }
 }
 
+/// Containers inside each other beyond this are written as "...".
+const MAX_DEPTH: usize = 128;
+
 pub fn write_repr(out: &mut impl Write, value: &Value) -> fmt::Result {
+    write_repr_at(out, value, 0)
+}
+
+fn write_repr_at(out: &mut impl Write, value: &Value, depth: usize) -> fmt::Result {
+    if depth > MAX_DEPTH {
+        return out.write_str("...");
+    }
     match value.kind() {
         ValueKind::String => write_str_repr(out, value.as_str().unwrap_or_default()),
         ValueKind::Undefined => out.write_str("Undefined"),
@@ -158,49 +169,54 @@ pub fn write_repr(out: &mut impl Write, value: &Value) -> fmt::Result {
             Err(_) => write!(out, "{value}"),
         },
         ValueKind::Map => match value.as_object().and_then(|object| object.try_iter_pairs()) {
-            Some(pairs) => write_dict(out, pairs),
+            Some(pairs) => write_dict(out, pairs, depth),
             None => write!(out, "{value}"),
         },
         ValueKind::Seq => match value.try_iter() {
-            Ok(items) if value.is_tuple() => write_tuple(out, items.collect()),
-            Ok(items) => write_list(out, items, '[', ']'),
+            Ok(items) if value.is_tuple() => write_tuple(out, items.collect(), depth),
+            Ok(items) => write_list(out, items, ('[', ']'), depth),
             Err(_) => write!(out, "{value}"),
         },
         _ => write!(out, "{value}"),
     }
 }
 
-fn write_dict(out: &mut impl Write, pairs: impl Iterator<Item = (Value, Value)>) -> fmt::Result {
+fn write_dict(out: &mut impl Write, pairs: impl Iterator<Item = (Value, Value)>, depth: usize) -> fmt::Result {
     out.write_char('{')?;
     for (index, (key, value)) in pairs.enumerate() {
         if index > 0 {
             out.write_str(", ")?;
         }
-        write_repr(out, &key)?;
+        write_repr_at(out, &key, depth + 1)?;
         out.write_str(": ")?;
-        write_repr(out, &value)?;
+        write_repr_at(out, &value, depth + 1)?;
     }
     out.write_char('}')
 }
 
-fn write_list(out: &mut impl Write, items: impl Iterator<Item = Value>, open: char, close: char) -> fmt::Result {
-    out.write_char(open)?;
+fn write_list(
+    out: &mut impl Write,
+    items: impl Iterator<Item = Value>,
+    brackets: (char, char),
+    depth: usize,
+) -> fmt::Result {
+    out.write_char(brackets.0)?;
     for (index, item) in items.enumerate() {
         if index > 0 {
             out.write_str(", ")?;
         }
-        write_repr(out, &item)?;
+        write_repr_at(out, &item, depth + 1)?;
     }
-    out.write_char(close)
+    out.write_char(brackets.1)
 }
 
-fn write_tuple(out: &mut impl Write, items: Vec<Value>) -> fmt::Result {
+fn write_tuple(out: &mut impl Write, items: Vec<Value>, depth: usize) -> fmt::Result {
     if let [only] = items.as_slice() {
         out.write_char('(')?;
-        write_repr(out, only)?;
+        write_repr_at(out, only, depth + 1)?;
         return out.write_str(",)");
     }
-    write_list(out, items.into_iter(), '(', ')')
+    write_list(out, items.into_iter(), ('(', ')'), depth)
 }
 
 fn write_str_repr(out: &mut impl Write, text: &str) -> fmt::Result {
