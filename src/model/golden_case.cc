@@ -82,6 +82,8 @@ std::vector<int32_t> GoldenCase::LogitColumns() const {
 
 fs::path GoldenFolder() { return "tests/golden/model"; }
 
+fs::path GgufFolder() { return "tests/golden/gguf_model"; }
+
 std::vector<std::string> GoldenCaseNames() {
   return {"qwen2_untied", "qwen2_vocab", "qwen3_tied", "qwen3_yarn", "qwen3_moe_untied", "qwen3_moe_tied"};
 }
@@ -90,6 +92,18 @@ std::vector<std::string> AvailableIsas() {
   std::vector<std::string> out;
   for (const kernels::Isa isa : {kernels::Isa::kRef, kernels::Isa::kAvx2, kernels::Isa::kAvx512}) {
     if (kernels::TableFor(isa) != nullptr) out.emplace_back(kernels::IsaName(isa));
+  }
+  return out;
+}
+
+std::vector<std::pair<std::string, std::string>> OnTheirIsas(const std::vector<std::string>& names) {
+  const std::vector<std::string> isas = AvailableIsas();
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const std::string& name : names) {
+    const bool large = name.find("vocab") != std::string::npos;
+    for (const std::string& isa : isas) {
+      if (!large || isa == isas.back()) out.emplace_back(name, isa);
+    }
   }
   return out;
 }

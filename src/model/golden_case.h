@@ -60,12 +60,17 @@ class GoldenCase {
 };
 
 std::filesystem::path GoldenFolder();
+std::filesystem::path GgufFolder();
 
 // Names of all folders in it, in a fixed order.
 std::vector<std::string> GoldenCaseNames();
 
 // "ref" and the faster levels that this CPU offers.
 std::vector<std::string> AvailableIsas();
+
+// A test's parameters: a checkpoint (or golden case) and a level. Everything runs on every level, but the large
+// vocabulary, slow for its size, on the fastest only.
+std::vector<std::pair<std::string, std::string>> OnTheirIsas(const std::vector<std::string>& names);
 
 // Forces a level while it lives.
 class ScopedIsa {
