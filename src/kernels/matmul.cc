@@ -44,10 +44,12 @@ bool SameRows(const Preparation& p, const RowsIn& x, int64_t cols, RowForm form)
   return p.x.data == x.data && p.x.n_rows == x.n_rows && p.x.stride == x.stride && p.cols == cols && p.form == form;
 }
 
-int64_t OutputsPerPiece(const Matrix& weights, int64_t n) {
+int64_t OutputsPerPiece(const Matrix& weights, int64_t n, int n_threads) {
   const auto by_bytes = static_cast<int64_t>(kPieceBytes / weights.row_bytes());
   const int64_t by_ops = kPieceOps / (std::max<int64_t>(n, 1) * weights.cols());
-  return std::max(kOutMultiple, std::min(by_bytes, by_ops) / kOutMultiple * kOutMultiple);
+  // A matrix too small for that still gives every thread a few pieces, so that none waits long for the last.
+  const int64_t by_threads = weights.rows() / (4 * int64_t{n_threads});
+  return std::max(kOutMultiple, std::min({by_bytes, by_ops, by_threads}) / kOutMultiple * kOutMultiple);
 }
 
 void PrepareRow(const KernelTable& kernels, const Preparation& p, int64_t row, std::byte* base) {
@@ -100,7 +102,7 @@ struct MatMulScratch::Impl {
     }
   }
 
-  void Plan(std::span<const MatMulJob> all, const KernelTable& kernels) {
+  void Plan(std::span<const MatMulJob> all, const KernelTable& kernels, int n_threads) {
     preparations.clear();
     jobs.clear();
     pointers.clear();
@@ -117,12 +119,12 @@ struct MatMulScratch::Impl {
     for (size_t j = 0; j < all.size(); ++j) {
       jobs[j].first_pointer = pointers.size();
       AddPointers(all[j], preparations[jobs[j].preparation], base);
-      if (jobs[j].n > 0) AddPieces(static_cast<uint32_t>(j), *all[j].weights, jobs[j].n);
+      if (jobs[j].n > 0) AddPieces(static_cast<uint32_t>(j), *all[j].weights, jobs[j].n, n_threads);
     }
   }
 
-  void AddPieces(uint32_t job, const Matrix& weights, int64_t n) {
-    const int64_t step = OutputsPerPiece(weights, n);
+  void AddPieces(uint32_t job, const Matrix& weights, int64_t n, int n_threads) {
+    const int64_t step = OutputsPerPiece(weights, n, n_threads);
     for (int64_t first = 0; first < weights.rows(); first += step) {
       const int64_t n_out = std::min(step, weights.rows() - first);
       pieces.push_back({job, static_cast<uint32_t>(first), static_cast<uint32_t>(n_out)});
@@ -170,7 +172,7 @@ MatMulScratch& MatMulScratch::operator=(MatMulScratch&&) noexcept = default;
 void MatMul(std::span<const MatMulJob> jobs, MatMulScratch& scratch, ThreadPool& pool) {
   MatMulScratch::Impl& impl = scratch.impl();
   const KernelTable& kernels = Kernels();
-  impl.Plan(jobs, kernels);
+  impl.Plan(jobs, kernels, pool.n_threads());
   impl.PrepareAll(kernels, pool);
   pool.ParallelFor(impl.pieces.size(), [&](size_t piece, int) { impl.RunPiece(jobs, impl.pieces[piece]); });
 }
