@@ -10,12 +10,27 @@ from dialogues.render import Renderer
 from shards import ShardWriter
 
 
+def cut_document(text, rng):
+    """Two parts that are tokenized apart, as a prompt and its continuation are; the first may be empty."""
+    form = rng.random()
+    if form < 0.25:
+        return "", text
+    if form < 0.5:
+        return text[:text.index("(")], text[text.index("("):]
+    if form < 0.75:
+        border = text.index(":\n") + rng.choice([1, 1, 2])
+        return text[:border], text[border:]
+    border = rng.randint(4, len(text) - 1)
+    return text[:border], text[border:]
+
+
 def raw_example(tok, rng):
     """A known function as plain text (continuations) or with a gap (fill in the middle)."""
     end = tok.token_to_id("<|endoftext|>")
-    if rng.random() < 0.35:
-        ids = tok.encode(coding.raw_document(rng)).ids
-        return ids + [end], [0.3] + [1.0] * len(ids)
+    if rng.random() < 0.4:
+        head, rest = cut_document(coding.raw_document(rng), rng)
+        head, rest = tok.encode(head).ids, tok.encode(rest).ids + [end]
+        return head + rest, [0.3] * len(head) + [1.0] * len(rest)
     prefix, suffix, middle = coding.fim_parts(rng)
     head = tok.encode(coding.fim_text(prefix, suffix)).ids
     body = tok.encode(middle).ids + [end]

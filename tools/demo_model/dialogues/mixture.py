@@ -3,13 +3,13 @@
 from dialogues import coding, decisions, file_tools, smalltalk, synthetic_tools
 
 GENERATORS = {
-    "raw": (16, None),
-    "function": (18, coding.function_dialogue),
+    "raw": (15, None),
+    "function": (21, coding.function_dialogue),
     "script": (5, coding.script_dialogue),
     "fim_chat": (4, coding.fim_chat_dialogue),
     "explain": (3, coding.explain_dialogue),
     "two_turn": (2, coding.two_turn_dialogue),
-    "write_file": (8, file_tools.write_dialogue),
+    "write_file": (7, file_tools.write_dialogue),
     "file_action": (4, file_tools.file_action_dialogue),
     "synthetic_tool": (12, synthetic_tools.synthetic_dialogue),
     "everyday_tool": (5, synthetic_tools.everyday_dialogue),
