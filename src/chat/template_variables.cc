@@ -239,7 +239,7 @@ std::vector<const Message*> InCallOrder(std::span<const Message> messages) {
     for (size_t i = turn + 1; i < end; ++i) {
       results.emplace_back(AnsweredCall(messages[i], calls, answered), &messages[i]);
     }
-    std::stable_sort(results.begin(), results.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::sort(results.begin(), results.end());  // equal calls: in the messages' own order
     for (size_t i = 0; i < results.size(); ++i) order[turn + 1 + i] = results[i].second;
   }
   return order;

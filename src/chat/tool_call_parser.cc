@@ -338,7 +338,7 @@ void Parser::EmitArguments(std::string fragment) {
 }
 
 void Parser::EmitKey() {
-  EmitArguments((has_arguments_ ? ", " : "{") + JsonString(ReplaceInvalidUtf8(key_)) + ": ");
+  EmitArguments((has_arguments_ ? ", " : "{") + JsonString(key_) + ": ");
   has_arguments_ = true;
   key_emitted_ = true;
 }
@@ -378,12 +378,12 @@ Match Parser::MatchParameterOpen() {
   const Match named = MatchName(Here(), kParameterOpen.size(), name);
   if (named != Match::kYes) return named;
   FlushJunk();
-  key_ = name.text;
+  key_ = ReplaceInvalidUtf8(name.text);
   const bool repeated = !given_.insert(key_).second;
   types_ = tool_ != nullptr ? TypesOfProperty(tool_->parameters(), key_) : kStringType;
   sink_ = types_ == kStringType && !options_.buffer_values ? Sink::kStream : Sink::kBuffer;
   if (repeated) {
-    Warn(fmt::format("parameter \"{}\" was given twice; the first value counts", ReplaceInvalidUtf8(key_)));
+    Warn(fmt::format("parameter \"{}\" was given twice; the first value counts", key_));
     sink_ = Sink::kDrop;
   }
   key_emitted_ = false;
