@@ -1,6 +1,7 @@
 #include "chat/literal_reader.h"
 
 #include <algorithm>
+#include <charconv>
 #include <unordered_map>
 
 #include "base/utf8.h"
@@ -159,6 +160,9 @@ std::optional<Literal> Reader::Number() {
     while (IsDigit(Peek())) json += text_[at_++];
     if (at_ == exponent) return std::nullopt;
   }
+  // What overflows a double is an infinity or an error to whoever reads it next.
+  double unused = 0;
+  if (std::from_chars(json.data(), json.data() + json.size(), unused).ec != std::errc()) return std::nullopt;
   return Literal{.kind = LiteralKind::kNumber, .json = std::move(json)};
 }
 

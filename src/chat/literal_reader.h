@@ -23,7 +23,7 @@ struct Literal {
 };
 
 // The whole of text, blanks around it allowed, as one value at most 64 levels deep; nullopt when it is none.
-// text: valid UTF-8. NaN and infinities are no values.
+// text: valid UTF-8. NaN, infinities and numbers beyond a double's range are no values.
 std::optional<Literal> ReadLiteral(std::string_view text, LiteralSyntax syntax);
 
 }  // namespace quern::chat

@@ -73,7 +73,7 @@ class Summary {
     Require(open_ && e.index == n_calls_ - 1, "end of a call");
     open_ = false;
     const auto parsed = quern::ParseJson(arguments_, {.max_bytes = size_t{64} << 20, .max_depth = 100});
-    Require(parsed && parsed->is_object(), "arguments are no JSON object");
+    Require(parsed && parsed->is_object(), ("arguments are no JSON object: " + arguments_).c_str());
     Tag(e.complete ? 'e' : 'x');
     all_ += arguments_;
   }

@@ -9,6 +9,8 @@
 namespace quern::chat {
 namespace {
 
+constexpr size_t kMaxDigits = 308;  // more overflow a double, which is what most readers have
+
 std::string_view Trim(std::string_view text) {
   constexpr std::string_view kBlanks = " \t\r\n";
   const size_t first = text.find_first_not_of(kBlanks);
@@ -36,7 +38,7 @@ std::optional<std::string> ReadInteger(std::string_view text, bool exact) {
     if (fraction.find_first_not_of('0') != std::string_view::npos) return std::nullopt;
     digits = digits.substr(0, point);
   }
-  if (!AllDigits(digits)) return std::nullopt;
+  if (!AllDigits(digits) || digits.size() > kMaxDigits) return std::nullopt;
   const size_t first = std::min(digits.find_first_not_of('0'), digits.size() - 1);
   if (exact && first > 0) return std::nullopt;
   digits.remove_prefix(first);
