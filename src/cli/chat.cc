@@ -124,8 +124,8 @@ Result<int> RunChat(const Invocation& invocation) {
     if (message.empty())
       return Error(Code::kInvalidArgument, "there is no message: standard input is empty and none is given");
   }
-  CatchInterrupts();
   QUERN_ASSIGN(LoadedFiles files, LoadFiles(settings));
+  CatchInterrupts();  // until here Ctrl-C ends the program
   QUERN_ASSIGN(const auto backend, StartBackend(files, settings));
   Conversation conversation(backend, files.tokenizer, files.chat_format, settings);
   if (message.empty()) return Talk(conversation, ModelName(settings, files.path));

@@ -33,8 +33,8 @@ Result<int> RunComplete(const Invocation& invocation) {
   if (!IsValidUtf8(text)) return Error(Code::kInvalidArgument, fmt::format("{} is not UTF-8 text", position.file));
   QUERN_ASSIGN(const size_t offset, OffsetOf(text, position));
 
-  CatchInterrupts();
   QUERN_ASSIGN(LoadedFiles files, LoadFiles(settings));
+  CatchInterrupts();  // until here Ctrl-C ends the program
   QUERN_ASSIGN(const auto backend, StartBackend(files, settings));
   engine::GenerateRequest request;
   const int n_wanted = std::min(settings.max_tokens.value_or(kDefaultTokens), backend->info().context_length / 2);
@@ -53,7 +53,7 @@ Result<int> RunComplete(const Invocation& invocation) {
     std::fwrite(piece.data(), 1, piece.size(), stdout);
     std::fflush(stdout);
   };
-  QUERN_ASSIGN(const GenerateOutcome outcome, Generate(*backend, files.tokenizer, std::move(request), {print, {}}));
+  QUERN_ASSIGN(const GenerateOutcome outcome, Generate(*backend, files.tokenizer, std::move(request), print));
   if (isatty(STDOUT_FILENO) == 1) fmt::print("\n");
   return outcome.finished.reason == engine::FinishReason::kCancelled ? kExitInterrupted : kExitDone;
 }

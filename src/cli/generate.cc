@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/interrupt.h"
+#include "cli/progress.h"
 
 namespace quern::cli {
 namespace {
@@ -40,7 +41,7 @@ double SecondsSince(Clock::time_point start) { return std::chrono::duration<doub
 }  // namespace
 
 Result<GenerateOutcome> Generate(engine::Backend& backend, std::shared_ptr<const tokenizer::Tokenizer> tokenizer,
-                                 engine::GenerateRequest request, const GenerateCallbacks& callbacks) {
+                                 engine::GenerateRequest request, const TextSink& on_text) {
   const auto start = Clock::now();
   Mailbox mailbox;
   QUERN_ASSIGN(engine::Generation generation, backend.Submit(request, [&](const engine::Event& event) {
@@ -52,8 +53,9 @@ Result<GenerateOutcome> Generate(engine::Backend& backend, std::shared_ptr<const
   }));
   tokenizer::StreamDecoder decoder(std::move(tokenizer), /*skip_special=*/true);
   const auto put = [&](const std::string& text) {
-    if (!text.empty()) callbacks.on_text(text);
+    if (!text.empty()) on_text(text);
   };
+  std::optional<ProgressBar> bar("reading the prompt");
   GenerateOutcome outcome;
   std::optional<engine::FinishedEvent> finished;
   auto first = start;
@@ -61,13 +63,14 @@ Result<GenerateOutcome> Generate(engine::Backend& backend, std::shared_ptr<const
     if (TakeInterrupts() > 0) generation.Cancel();
     for (const engine::Event& event : mailbox.Take()) {
       if (const auto* token = std::get_if<engine::TokenEvent>(&event)) {
+        bar.reset();
         if (token->n_generated == 1) {
           first = Clock::now();
           outcome.seconds_to_first = SecondsSince(start);
         }
         if (!IsStop(request, token->token)) put(decoder.Push(token->token));
       } else if (const auto* progress = std::get_if<engine::PromptProgressEvent>(&event)) {
-        if (callbacks.on_prompt) callbacks.on_prompt(progress->n_done, progress->n_total);
+        if (bar) bar->Show(static_cast<uint64_t>(progress->n_done), static_cast<uint64_t>(progress->n_total));
       } else if (const auto* end = std::get_if<engine::FinishedEvent>(&event)) {
         finished = *end;
       }

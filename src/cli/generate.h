@@ -12,21 +12,19 @@
 
 namespace quern::cli {
 
-struct GenerateCallbacks {
-  std::function<void(std::string_view)> on_text;           // whole characters; control tokens left out
-  std::function<void(int n_done, int n_total)> on_prompt;  // optional
-};
-
 struct GenerateOutcome {
   engine::FinishedEvent finished;
   double seconds_to_first = 0;  // from submission
   double seconds = 0;           // from the first token on
 };
 
-// Blocks until the generation is over. Callbacks run on the calling thread. Errors: those of Submit and of the
-// generation; an interrupt is no error but a finished.reason of kCancelled.
+// Takes whole characters; control tokens are left out.
+using TextSink = std::function<void(std::string_view)>;
+
+// Blocks until the generation is over; on_text runs on the calling thread. While a long prompt is read, a terminal sees
+// how far. Errors: those of Submit and of the generation; an interrupt is no error but a finished.reason of kCancelled.
 Result<GenerateOutcome> Generate(engine::Backend& backend, std::shared_ptr<const tokenizer::Tokenizer> tokenizer,
-                                 engine::GenerateRequest request, const GenerateCallbacks& callbacks);
+                                 engine::GenerateRequest request, const TextSink& on_text);
 
 // The model's defaults with the settings over them. seed: a random one when none is set.
 engine::SamplingParams SamplingOf(const Settings& settings, const engine::SamplingDefaults& defaults);

@@ -190,6 +190,9 @@ Result<std::shared_ptr<engine::Backend>> StartBackend(LoadedFiles& files, const 
         fmt::format("--context {} is not possible: the model and the memory for keys and values allow {} tokens "
                     "(see --kv-memory)",
                     settings.context, backend->info().context_length));
+  const int whole = files.checkpoint->config().context_length, given = backend->info().context_length;
+  if (settings.context == 0 && given < whole)
+    fmt::print(stderr, "quern: the context is {} of the model's {} tokens; --kv-memory allows more\n", given, whole);
   return std::shared_ptr<engine::Backend>(std::move(backend));
 }
 

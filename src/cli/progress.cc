@@ -22,8 +22,8 @@ std::string ProgressText(const std::string& label, uint64_t done, uint64_t total
                      static_cast<int>(share * 100));
 }
 
-ProgressBar::ProgressBar(std::string label)
-    : label_(std::move(label)), on_terminal_(isatty(STDERR_FILENO) == 1), start_(Clock::now()), last_(start_) {}
+ProgressBar::ProgressBar(std::string_view label)
+    : label_(label), on_terminal_(isatty(STDERR_FILENO) == 1), start_(Clock::now()), last_(start_) {}
 
 ProgressBar::~ProgressBar() {
   if (shown_) fmt::print(stderr, "\r\x1b[K");

@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <sstream>
+#include <thread>
 
 #include "api/served_model.h"
 #include "api/service.h"
@@ -84,7 +86,11 @@ Result<int> RunServe(const Invocation& invocation) {
   QUERN_ASSIGN(const int port, server.Start());
   Announce(address, port, ModelName(settings, files.path), needs_key);
   server::WaitForStopSignal();
-  fmt::print(stderr, "stopping: running answers have {} s to finish\n", settings.grace);
+  fmt::print(stderr, "stopping: running answers have {} s to finish; a second signal ends at once\n", settings.grace);
+  std::thread([] {
+    server::WaitForStopSignal();
+    std::_Exit(kExitInterrupted);
+  }).detach();
   server.Stop(std::chrono::seconds(settings.grace));
   return kExitDone;
 }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <set>
 
 #include "cli/command_line.h"
@@ -105,6 +106,23 @@ TEST(Settings, EveryOptionWorksAsFlagAndAsKey) {
           << name << " " << FlagOf(option) << ": " << (parsed ? "" : parsed.error().message());
     }
   }
+}
+
+TEST(Settings, TheExampleFileNamesEveryKeyAndIsRight) {
+  std::ifstream file("docs/quern.example.toml");
+  ASSERT_TRUE(file) << "run from the source root";
+  std::string uncommented;
+  size_t n_keys = 0;
+  for (std::string line; std::getline(file, line);) {
+    const size_t equals = line.find(" = ");
+    if (!line.starts_with("# ") || equals == std::string::npos) continue;
+    const Option* option = FindOption(line.substr(2, equals - 2));
+    if (option == nullptr) continue;  // a sentence that happens to hold an equals sign
+    ++n_keys;
+    uncommented += line.substr(2) + "\n";
+  }
+  EXPECT_EQ(n_keys, Options().size());
+  EXPECT_EQ(TomlError(uncommented), "accepted");
 }
 
 TEST(Settings, SuggestsWhatIsNear) {

@@ -119,7 +119,7 @@ std::vector<GenerateRequest> SampledRequests(int vocab_size, int n) {
     const size_t n_prompt = 1 + rng() % 70;
     for (size_t j = 0; j < n_prompt; ++j)
       request.prompt.push_back(static_cast<TokenId>(rng() % static_cast<unsigned>(vocab_size)));
-    request.max_tokens = 20 + static_cast<int>(rng() % 40);
+    request.max_tokens = 10 + static_cast<int>(rng() % 40);
     request.sampling = {
         .temperature = 1, .top_k = i % 3 == 0 ? 0 : 20, .top_p = 0.9F, .repetition_penalty = 1.05F, .seed = rng()};
     request.n_logprobs = 0;
@@ -135,7 +135,7 @@ TEST(NativeEngineGolden, AloneTogetherCutThreadedAndSetAsideGiveTheSameBits) {
       SCOPED_TRACE(std::string(name) + " " + dtype);
       auto plain = Make(name, dtype, {});
       ASSERT_TRUE(plain);
-      const auto requests = SampledRequests(plain->info().vocab_size, 10);
+      const auto requests = SampledRequests(plain->info().vocab_size, 6);
       std::vector<Answer> alone;
       for (const auto& request : requests) alone.push_back(Together(*plain, {request}).front());
       EXPECT_EQ(Together(*plain, requests), alone) << "together";

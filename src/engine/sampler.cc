@@ -153,28 +153,38 @@ TokenId Sampler::Draw(std::span<const float> logits, float highest, double u, Sa
     return static_cast<TokenId>(PickWeighted(weights, u));
   }
 
-  // top_p looks at the distribution that top_k left, before min_p; among the best candidates only, and among more of
-  // them when these do not carry enough of it.
+  // top_p looks at the distribution that top_k left, before min_p.
   double total = 0;
-  size_t n = cut_k ? static_cast<size_t>(params_.top_k) : 64;
-  if (!cut_k) {
-    for (const float x : logits) total += WeightOf(x, highest, inverse_temperature);
+  if (cut_k) {
+    SelectBest(logits, static_cast<size_t>(params_.top_k), scratch.best);
+    for (const auto& entry : scratch.best) total += WeightOf(entry.logprob, highest, inverse_temperature);
+  } else {
+    total = SelectLikely(logits, highest, scratch);
   }
+  const double wanted = static_cast<double>(params_.top_p) * total;
+  double sum = 0;
   size_t n_kept = 0;
-  for (;; n *= 8) {
-    SelectBest(logits, n, scratch.best);
-    if (cut_k) {
-      total = 0;
-      for (const auto& entry : scratch.best) total += WeightOf(entry.logprob, highest, inverse_temperature);
-    }
-    const double wanted = static_cast<double>(params_.top_p) * total;
-    double sum = 0;
-    for (n_kept = 0; n_kept < scratch.best.size() && (n_kept == 0 || sum < wanted); ++n_kept)
-      sum += WeightOf(scratch.best[n_kept].logprob, highest, inverse_temperature);
-    if (sum >= wanted || cut_k || n >= logits.size()) break;
-  }
+  for (; n_kept < scratch.best.size() && (n_kept == 0 || sum < wanted); ++n_kept)
+    sum += WeightOf(scratch.best[n_kept].logprob, highest, inverse_temperature);
+  weights.clear();
   for (size_t i = 0; i < n_kept; ++i) weights.push_back(weight_of(scratch.best[i].logprob));
   return scratch.best[PickWeighted(weights, u)].token;
+}
+
+double Sampler::SelectLikely(std::span<const float> logits, float highest, SamplerScratch& scratch) const {
+  const double inverse_temperature = 1.0 / static_cast<double>(params_.temperature);
+  double total = 0;
+  for (const float x : logits) {
+    scratch.weights.push_back(WeightOf(x, highest, inverse_temperature));
+    total += scratch.weights.back();
+  }
+  const double least = (1 - static_cast<double>(params_.top_p)) * total / static_cast<double>(logits.size());
+  scratch.best.clear();
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (scratch.weights[i] >= least) scratch.best.push_back({static_cast<TokenId>(i), logits[i]});
+  }
+  std::sort(scratch.best.begin(), scratch.best.end(), Better);
+  return total;
 }
 
 Result<float> LogprobOf(std::span<const float> logits, TokenId token, int n_top, int vocab_size,

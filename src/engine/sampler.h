@@ -41,6 +41,9 @@ class Sampler {
 
   Seen& SeenEntry(TokenId token);
   void Adjust(std::span<float> logits, int n_generated) const;
+  // All tokens that top_p could keep, sorted, into scratch.best; returns the weight of all. Those that are less likely
+  // than an even share of what top_p drops do not carry more than that together, so they can be left out unsorted.
+  double SelectLikely(std::span<const float> logits, float highest, SamplerScratch& scratch) const;
   TokenId Draw(std::span<const float> logits, float highest, double u, SamplerScratch& scratch) const;
 
   SamplingParams params_;

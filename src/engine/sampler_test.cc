@@ -108,14 +108,14 @@ TEST(Sampler, DrawsFollowTheExactDistribution) {
     CheckDistribution({.temperature = 1, .seed = seed}, logits);
     CheckDistribution({.temperature = 0.7F, .top_k = 20, .top_p = 0.8F, .seed = seed}, logits);
     CheckDistribution({.temperature = 2, .top_p = 0.9F, .seed = seed}, logits);
-    CheckDistribution({.temperature = 1.5F, .top_p = 0.99F, .seed = seed}, logits);  // needs more than 64 candidates
+    CheckDistribution({.temperature = 1.5F, .top_p = 0.99F, .seed = seed}, logits);  // keeps most of them
     CheckDistribution({.temperature = 1, .min_p = 0.1F, .seed = seed}, logits);
     CheckDistribution({.temperature = 1, .top_k = 7, .seed = seed}, logits);
     CheckDistribution({.temperature = 3, .top_k = 100, .top_p = 0.95F, .min_p = 0.05F, .seed = seed}, logits);
   }
 }
 
-TEST(Sampler, LargeTopPGoesBeyondTheHeap) {
+TEST(Sampler, TopPOfAFlatDistributionKeepsItsShare) {
   const std::vector<float> flat(5000, 1.0F);
   const Sampler sampler(Request({.temperature = 1, .top_p = 0.9F, .seed = 3}), 5000);
   SamplerScratch scratch;
