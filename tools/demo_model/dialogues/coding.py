@@ -179,8 +179,8 @@ def script_dialogue(rng):
 
 # ---- Raw completions ----
 
-def any_naming(rng):
-    algorithm = catalogue.pick(rng)
+def any_naming(rng, sort_share=0.0):
+    algorithm = catalogue.BY_NAME["quick_sort"] if rng.random() < sort_share else catalogue.pick(rng)
     if algorithm.kind == "class":
         return catalogue.plain(algorithm)
     name = algorithm.name
@@ -235,7 +235,7 @@ def with_docstring(rng, naming):
 
 def fim_parts(rng):
     """(prefix, suffix, middle) inside a known function: a line, several lines, the body, or a whole tail."""
-    naming = any_naming(rng)
+    naming = any_naming(rng, sort_share=0.15)
     code = with_docstring(rng, naming) if rng.random() < 0.35 else naming.code()
     if rng.random() < 0.3:
         code = code + "\n"

@@ -98,8 +98,10 @@ JOKES = {
 }
 DEFAULT_JOKE = "programmers"
 JOKE_ASKS = ["tell me a joke on {t}", "Tell me a joke about {t}.", "tell me a joke about {t}", "Do you know a joke about {t}?", "a joke about {t} please", "A joke on {t}, please.",
-             "Can you tell me a joke about {t}?", "I want to hear a joke about {t}", "Make a joke about {t}.", "joke about {t}", "Please tell me a joke about {t}", "Tell a joke on {t}"]
-MORE_ASKS = ["now a joke on {t}", "now a joke about {t}", "And one about {t}?", "another one, about {t}", "Now one about {t}.", "and a joke on {t}"]
+             "Can you tell me a joke about {t}?", "I want to hear a joke about {t}", "Make a joke about {t}.", "joke about {t}", "Please tell me a joke about {t}", "Tell a joke on {t}", "Do you have a joke about {t}?", "Got any jokes on {t}?",
+             "any good joke about {t}?", "I would like a joke about {t}", "Do you know some jokes about {t}?", "a funny story about {t}", "Tell me something funny about {t}",
+             "One joke about {t}, please", "could you tell me a joke on {t}?", "give me a joke about {t}"]
+MORE_ASKS = ["now a joke on {t}", "now a joke about {t}", "And one about {t}?", "another one, about {t}", "Now one about {t}.", "and a joke on {t}", "Tell me another one about {t}", "Now {t}!", "What about {t}?", "and {t}?", "next: a joke on {t}"]
 PLAIN_ASKS = ["Tell me a joke.", "tell me a joke", "Do you know a joke?", "Make me laugh.", "joke please", "a joke please", "Can you tell a joke?", "Say something funny.", "Tell me something funny",
               "I want to hear a joke.", "Got a joke?", "Another joke", "tell a joke", "Tell me a joke!", "Please tell me a joke.", "Can you tell me a joke?", "Do you know any jokes?"]
 LIKELY = ["cats", "dogs", "programmers", "Python"]
