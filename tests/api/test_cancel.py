@@ -1,0 +1,93 @@
+"""A client that leaves frees what it used: waiting, while its prompt is read, and while tokens come."""
+
+import json
+import time
+
+import pytest
+from wire import open_stream, wait_until
+
+
+def idle(server):
+    return server.metric("quern_generations_running") == 0 and server.metric("quern_generations_waiting") == 0
+
+
+def leave(server, content, before_leaving, stream):
+    body = {"model": "demo", "messages": [{"role": "user", "content": content}], "stream": stream}
+    data = json.dumps(body).encode()
+    with server.socket() as s:
+        s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % len(data) + data)
+        wait_until(before_leaving, f"{content} is under way")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_leaving_while_the_prompt_is_read(scripted, stream):
+    before = scripted.metric("quern_engine_cancelled_total")
+    leave(scripted, "long wait", lambda: scripted.metric("quern_generations_running") == 1, stream)
+    wait_until(lambda: idle(scripted), "the generation is gone")
+    assert scripted.metric("quern_engine_cancelled_total") == before + 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_leaving_while_tokens_come(scripted, stream):
+    cancelled = scripted.metric("quern_engine_cancelled_total")
+    tokens = scripted.metric("quern_engine_generated_tokens_total")
+    leave(scripted, "endless", lambda: scripted.metric("quern_engine_generated_tokens_total") > tokens + 3, stream)
+    wait_until(lambda: idle(scripted), "the generation is gone")
+    assert scripted.metric("quern_engine_cancelled_total") == cancelled + 1
+    at_end = scripted.metric("quern_engine_generated_tokens_total")
+    time.sleep(0.1)
+    assert scripted.metric("quern_engine_generated_tokens_total") == at_end, "nothing is computed for nobody"
+
+
+def test_leaving_the_queue(serve):
+    server = serve(
+        [{"match": "first", "text": "word ", "repeat": 5000, "delay_ms": 5}, {"text": "short"}], "--max-running", 1
+    )
+    s, stream = open_stream(server, "/v1/chat/completions", {"messages": [{"role": "user", "content": "first"}]})
+    with s:
+        wait_until(lambda: server.metric("quern_generations_running") == 1, "the first runs")
+        leave(server, "second", lambda: server.metric("quern_generations_waiting") == 1, True)
+        wait_until(lambda: server.metric("quern_generations_waiting") == 0, "the second is gone from the queue")
+        assert server.metric("quern_generations_running") == 1, "the first goes on"
+        assert stream.readline()
+        stream.close()
+    wait_until(lambda: idle(server), "the first is gone too")
+    assert server.chat("third").content == "short"
+
+
+def test_leaving_with_several_choices(scripted):
+    before = scripted.metric("quern_engine_cancelled_total")
+    s, stream = open_stream(
+        scripted, "/v1/chat/completions", {"n": 4, "messages": [{"role": "user", "content": "endless"}]}
+    )
+    wait_until(lambda: scripted.metric("quern_generations_running") == 4, "four choices run")
+    stream.close()
+    s.close()
+    wait_until(lambda: idle(scripted), "all choices are gone")
+    assert scripted.metric("quern_engine_cancelled_total") == before + 4
+
+
+def test_leaving_with_the_real_model(demo):
+    s, stream = open_stream(
+        demo,
+        "/v1/completions",
+        {"prompt": "def f(x):\n", "max_tokens": 4000, "ignore_eos": True},
+    )
+    assert stream.readline()
+    assert demo.metric("quern_generations_running") == 1
+    stream.close()
+    s.close()
+    wait_until(lambda: idle(demo), "the generation is gone")
+    assert demo.metric("quern_kv_bytes_used") == 0 or demo.metric("quern_engine_cancelled_total") >= 1
+
+
+def test_left_requests_are_counted(scripted):
+    wait_until(lambda: scripted.metric("quern_requests_active") == 1, "only the asking request is active")
+    assert scripted.metric("quern_requests_total", status="499") >= 1
+
+
+def test_a_stop_string_frees_the_generation(scripted):
+    """The answer is over for the client; the model must not go on behind it."""
+    answer = scripted.chat("endless", stop=["z"])
+    assert answer.content == "x y " and answer.choice["finish_reason"] == "stop"
+    wait_until(lambda: idle(scripted), "the generation is gone")
