@@ -37,6 +37,10 @@ KernelTable Avx2Table() {
   t.silu_mul = avx2::SiluMul;
   t.add_scaled = avx2::AddScaled;
   t.attention = avx2::Attention;
+  t.conv_silu = avx2::ConvSilu;
+  t.l2_norm = avx2::L2Norm;
+  t.delta_steps = avx2::DeltaSteps;
+  t.sigmoid_mul = avx2::SigmoidMul;
   return t;
 }
 
@@ -61,6 +65,10 @@ KernelTable Avx512Table(const os::CpuFeatures& cpu) {
   t.silu_mul = avx512::SiluMul;
   t.add_scaled = avx512::AddScaled;
   t.attention = avx512::Attention;
+  t.conv_silu = avx512::ConvSilu;
+  t.l2_norm = avx512::L2Norm;
+  t.delta_steps = avx512::DeltaSteps;
+  t.sigmoid_mul = avx512::SigmoidMul;
   return t;
 }
 

@@ -47,6 +47,12 @@ struct KernelTable {
   // y[i] += a * x[i].
   void (*add_scaled)(const float* x, float a, int64_t n, float* y);
   void (*attention)(const AttentionTile& tile);
+
+  // Gated DeltaNet, see delta_net.h.
+  void (*conv_silu)(const ConvTile& tile);
+  void (*l2_norm)(float* x, int64_t n, float eps, float scale);
+  void (*delta_steps)(const DeltaTile& tile);
+  void (*sigmoid_mul)(const float* x, const float* gate, int64_t n, float* out);
 };
 
 // The table in use. First call decides: the environment variable QUERN_ISA (ref, avx2, avx512) when set and offered by

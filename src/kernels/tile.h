@@ -104,4 +104,34 @@ struct AttentionTile {
 };
 inline constexpr int kMaxGroup = 64;
 
+// One token of a causal depthwise convolution, see ConvSilu.
+inline constexpr int kMaxConvWidth = 16;
+struct ConvTile {
+  const float* const* rows;  // [width]
+  int width;
+  const float* w;  // [width, n_channels]
+  int64_t n_channels;
+  float* out;  // [n_channels]
+};
+
+// The gated delta rule for one value head and n_tokens consecutive tokens of a sequence. Per token, in this order:
+//   S *= decay;  m = S^T k;  S += k (beta * (v - m))^T;  out = S^T q
+// Sums over key_dim run in order from 0. Token t reads q + t * qk_stride, v + t * v_stride, decay[t * gate_stride], ...
+struct DeltaTile {
+  float* state;  // [key_dim, value_dim], updated in place
+  int key_dim;
+  int value_dim;
+  int n_tokens;
+  const float* q;  // [key_dim] per token, normalised and scaled
+  const float* k;  // [key_dim] per token, normalised
+  int64_t qk_stride;
+  const float* v;  // [value_dim] per token
+  int64_t v_stride;
+  const float* decay;  // one per token, exp of the log decay: 0..1
+  const float* beta;   // one per token, 0..1
+  int64_t gate_stride;
+  float* out;  // [value_dim] per token; overlaps nothing above
+  int64_t out_stride;
+};
+
 }  // namespace quern::kernels

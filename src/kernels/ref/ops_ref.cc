@@ -84,6 +84,10 @@ KernelTable Table() {
   table.silu_mul = SiluMul;
   table.add_scaled = AddScaled;
   table.attention = Attention;
+  table.conv_silu = ConvSilu;
+  table.l2_norm = L2Norm;
+  table.delta_steps = DeltaSteps;
+  table.sigmoid_mul = SigmoidMul;
   return table;
 }
 

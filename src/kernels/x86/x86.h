@@ -22,6 +22,10 @@ void RmsNorm(const float* x, const float* w, int64_t n, float eps, float* out);
 void SiluMul(const float* gate, const float* up, int64_t n, float* out);
 void AddScaled(const float* x, float a, int64_t n, float* y);
 void Attention(const AttentionTile& tile);
+void ConvSilu(const ConvTile& tile);
+void L2Norm(float* x, int64_t n, float eps, float scale);
+void DeltaSteps(const DeltaTile& tile);
+void SigmoidMul(const float* x, const float* gate, int64_t n, float* out);
 }  // namespace avx2
 
 // AVX-512 F, BW, DQ, VL.
@@ -40,6 +44,10 @@ void RmsNorm(const float* x, const float* w, int64_t n, float eps, float* out);
 void SiluMul(const float* gate, const float* up, int64_t n, float* out);
 void AddScaled(const float* x, float a, int64_t n, float* y);
 void Attention(const AttentionTile& tile);
+void ConvSilu(const ConvTile& tile);
+void L2Norm(float* x, int64_t n, float eps, float scale);
+void DeltaSteps(const DeltaTile& tile);
+void SigmoidMul(const float* x, const float* gate, int64_t n, float* out);
 }  // namespace avx512
 
 // The same with 8-bit dot products.
