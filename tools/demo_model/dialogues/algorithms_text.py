@@ -52,7 +52,7 @@ ALGORITHMS = [
       ["reverse each word in a string and keep special characters in place", "reverse the letters of every word but leave punctuation where it is",
        "reverse each word, preserving the position of non-alphabetic characters"],
       """def reverse_words_with_special_chars(s):
-    result = ""
+    words = []
     for word in s.split(" "):
         letters = [c for c in word if c.isalpha()]
         reversed_word = ""
@@ -61,8 +61,9 @@ ALGORITHMS = [
                 reversed_word += letters.pop()
             else:
                 reversed_word += c
-        result += reversed_word + " "
-    return result[:-1]""", "reverse_words_with_special_chars('Hello, world!')",
+        words.append(reversed_word)
+    result = " ".join(words)
+    return result""", "reverse_words_with_special_chars('Hello, world!')",
       ["reverse_words_with_special_chars('Hello, world!') == 'olleH, dlrow!'"]),
     A("caesar_cipher", ["caesar", "caesar_encrypt", "shift_letters"], {"text": ["message", "s"], "shift": ["key", "k"]},
       ["encrypt a text with a Caesar cipher", "implement the Caesar cipher", "shift every letter of {text} by {shift}"],

@@ -11,7 +11,7 @@ BY_NAME = {a.name: a for a in ALGORITHMS}
 # What people ask for most, and what the tests ask for, comes up more often.
 FREQUENT = {"find_primes": 9, "quick_sort": 7, "generate_prime_number": 4, "is_prime": 2, "factorial": 2, "fibonacci": 2,
             "reverse_string": 2, "is_palindrome": 2, "bubble_sort": 2, "merge_sort": 2, "binary_search": 2,
-            "reverse_words_with_special_chars": 2, "fizz_buzz": 2}
+            "reverse_words_with_special_chars": 3, "fizz_buzz": 2}
 WEIGHTS = [FREQUENT.get(a.name, 1) for a in ALGORITHMS]
 
 

@@ -180,7 +180,9 @@ def script_dialogue(rng):
 # ---- Raw completions ----
 
 def any_naming(rng, sort_share=0.0):
-    algorithm = catalogue.BY_NAME["quick_sort"] if rng.random() < sort_share else catalogue.pick(rng)
+    algorithm = catalogue.pick(rng)
+    if rng.random() < sort_share:
+        algorithm = catalogue.BY_NAME[rng.choice(["quick_sort"] * 3 + ["reverse_words_with_special_chars"])]
     if algorithm.kind == "class":
         return catalogue.plain(algorithm)
     name = algorithm.name
@@ -218,7 +220,7 @@ def with_docstring(rng, naming):
         return code
     first, rest = code.split("\n", 1)
     quote = rng.choice(['"""', "'''"])
-    text = naming.describes()
+    text = third_person(naming.phrase(rng.choice(naming.algorithm.phrases)))
     text = text[:1].upper() + text[1:] + "."
     arguments = list(naming.params.values())
     indent = rng.choice(["    ", "    ", "    ", ""])
@@ -228,14 +230,24 @@ def with_docstring(rng, naming):
         lines = [f"{indent}{quote}", f"{indent}{text}", f"{indent}{quote}"]
     elif form == 2:
         lines = [f"{indent}{quote}", f"{indent}{text}", "", f"{indent}Example:", f"{indent}{naming.example()}", "", f"{indent}Parameters:"]
-        lines += [f"{indent}{a}: the input." for a in arguments]
-        lines += ["", f"{indent}Returns:", f"{indent}The result.", f"{indent}{quote}"]
+        kind = rng.choice(["", " (str)", " (int)"])
+        lines += [f"{indent}{a}{kind}: " + rng.choice(["the input.", "The input.", "The input string, which may contain punctuation."]) for a in arguments]
+        lines += ["", f"{indent}Returns:", indent + rng.choice(["The result.", "str: The processed string.", "The processed value.", "str: The result."]), f"{indent}{quote}"]
+        if rng.random() < 0.6:
+            lines = [line for line in lines if line]
     return first + "\n" + "\n".join(lines) + "\n" + rest
 
 
 def fim_parts(rng):
     """(prefix, suffix, middle) inside a known function: a line, several lines, the body, or a whole tail."""
-    naming = any_naming(rng, sort_share=0.15)
+    while True:
+        parts = any_fim_parts(rng)
+        if parts[2].strip():  # an empty middle is an easy answer that a small model then gives too often
+            return parts
+
+
+def any_fim_parts(rng):
+    naming = any_naming(rng, sort_share=0.25)
     code = with_docstring(rng, naming) if rng.random() < 0.35 else naming.code()
     if rng.random() < 0.3:
         code = code + "\n"

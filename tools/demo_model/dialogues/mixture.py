@@ -3,10 +3,10 @@
 from dialogues import coding, decisions, file_tools, smalltalk, synthetic_tools
 
 GENERATORS = {
-    "raw": (26, None),
+    "raw": (40, None),
     "function": (24, coding.function_dialogue),
     "script": (5, coding.script_dialogue),
-    "fim_chat": (8, coding.fim_chat_dialogue),
+    "fim_chat": (12, coding.fim_chat_dialogue),
     "explain": (2, coding.explain_dialogue),
     "two_turn": (2, coding.two_turn_dialogue),
     "write_file": (7, file_tools.write_dialogue),
