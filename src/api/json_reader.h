@@ -5,7 +5,6 @@
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,31 +14,9 @@
 
 namespace quern::api {
 
-// A parsed body. Its values live in a memory resource with a cap, owned here: values that outlive the document must be
-// copied with CopyValue.
-class JsonDocument {
- public:
-  // Errors: 400 (not UTF-8, not JSON, deeper than limits.max_json_depth, more memory than max_json_bytes).
-  static ApiResult<JsonDocument> Parse(std::string_view body, const Limits& limits);
-
-  JsonDocument(JsonDocument&&) noexcept;
-  JsonDocument& operator=(JsonDocument&&) noexcept;
-  ~JsonDocument();
-
-  const boost::json::value& root() const;
-
- private:
-  struct Impl;
-  explicit JsonDocument(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
-};
-
-// Copies into ordinary memory.
-boost::json::value CopyValue(const boost::json::value& value);
-boost::json::object CopyObject(const boost::json::object& object);
-
-// "an array", "a string", "null", ... for messages.
-std::string_view KindName(const boost::json::value& value);
+// A request's body as one value, by base/json.h: numbers exact, no name twice in one object. Errors: 400 (not UTF-8, not
+// JSON, deeper than limits.max_json_depth, more than limits.max_json_values values).
+ApiResult<boost::json::value> ParseBody(std::string_view body, const Limits& limits);
 
 // An integer written as 3 or 3.0; nothing for anything else.
 std::optional<int64_t> AsInteger(const boost::json::value& value);

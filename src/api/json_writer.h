@@ -35,7 +35,4 @@ class JsonWriter {
   bool need_comma_ = false;
 };
 
-// Appends text with quotes and escapes.
-void AppendJsonString(std::string& out, std::string_view text);
-
 }  // namespace quern::api

@@ -29,7 +29,7 @@ struct Limits {
 
   // ---- JSON and its contents ----
   int max_json_depth = 128;
-  size_t max_json_bytes = 256ULL << 20;  // memory of one parsed body
+  size_t max_json_values = 2'000'000;  // values of one body; each takes up to about 100 bytes of memory
   size_t max_messages = 20'000;
   size_t max_content_parts = 4'096;  // per message
   size_t max_tools = 512;

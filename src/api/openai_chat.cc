@@ -112,7 +112,7 @@ ApiResult<void> ReadTurnOptions(const ObjectReader& body, bool last_is_partial, 
     }
   }
   QUERN_API_ASSIGN(const json::object* kwargs, body.Object("chat_template_kwargs"));
-  if (kwargs != nullptr) request.template_kwargs = CopyObject(*kwargs);
+  if (kwargs != nullptr) request.template_kwargs = *kwargs;
   return {};
 }
 

@@ -67,7 +67,7 @@ ApiResult<std::string> ReadContent(const ObjectReader& message, const Limits& li
 ApiResult<json::value> ReadArguments(const ObjectReader& function) {
   const json::value* arguments = function.Find("arguments");
   if (arguments == nullptr) return json::value(json::object());
-  if (arguments->is_object()) return CopyValue(*arguments);
+  if (arguments->is_object()) return *arguments;
   if (!arguments->is_string()) return Fail(WrongKind(function.PathOf("arguments"), "a string", *arguments));
   const std::string_view text = arguments->get_string();
   if (text.empty()) return json::value(json::object());

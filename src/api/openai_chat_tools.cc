@@ -44,7 +44,7 @@ ApiResult<chat::Tool> ReadFunctionTool(const ObjectReader& function) {
   tool.name = name;
   json::object kept;
   for (const auto& [key, value] : function.object()) {
-    if (!value.is_null()) kept.emplace(key, CopyValue(value));
+    if (!value.is_null()) kept.emplace(key, value);
   }
   tool.declaration = json::object();
   tool.declaration.emplace("type", "function");

@@ -13,6 +13,7 @@
 #include "api/openai_chat.h"
 #include "api/openai_completions.h"
 #include "api/router.h"
+#include "base/json.h"
 #include "base/utf8.h"
 
 namespace quern::api {
@@ -57,16 +58,16 @@ ApiResult<void> CheckContentType(const HttpRequest& request) {
   return Fail(BadField("content-type", "Unsupported charset: the body must be UTF-8.", "invalid_content_type"));
 }
 
-ApiResult<JsonDocument> ReadBody(Exchange& exchange) {
+ApiResult<boost::json::value> ReadBody(Exchange& exchange) {
   QUERN_API_TRY(CheckContentType(exchange.request()));
-  QUERN_API_ASSIGN(JsonDocument document, JsonDocument::Parse(exchange.request().body, exchange.limits()));
+  QUERN_API_ASSIGN(boost::json::value document, ParseBody(exchange.request().body, exchange.limits()));
   // The text is not needed any more, and prompts are large.
   std::string().swap(exchange.mutable_request().body);
-  if (!document.root().is_object()) {
+  if (!document.is_object()) {
     return Fail(BadField("",
                          fmt::format("We could not parse the JSON body of your request: expected an object, but got {} "
                                      "instead.",
-                                     KindName(document.root())),
+                                     JsonKindName(document)),
                          "invalid_json"));
   }
   return document;
@@ -242,8 +243,8 @@ void Service::Chat(const std::shared_ptr<Exchange>& exchange) const {
   if (!Admit(*exchange)) return;
   std::shared_ptr<const ServedModel> model;
   ApiResult<ChatRequest> request = [&]() -> ApiResult<ChatRequest> {
-    QUERN_API_ASSIGN(const JsonDocument document, ReadBody(*exchange));
-    const ObjectReader body(document.root().get_object(), "");
+    QUERN_API_ASSIGN(const boost::json::value document, ReadBody(*exchange));
+    const ObjectReader body(document.get_object(), "");
     QUERN_API_ASSIGN(model, ReadModel(body, *models_));
     return ReadChatRequest(body, *model, exchange->limits(), exchange->prefix());
   }();
@@ -255,8 +256,8 @@ void Service::Completions(const std::shared_ptr<Exchange>& exchange, bool fim) c
   if (!Admit(*exchange)) return;
   std::shared_ptr<const ServedModel> model;
   ApiResult<CompletionRequest> request = [&]() -> ApiResult<CompletionRequest> {
-    QUERN_API_ASSIGN(const JsonDocument document, ReadBody(*exchange));
-    const ObjectReader body(document.root().get_object(), "");
+    QUERN_API_ASSIGN(const boost::json::value document, ReadBody(*exchange));
+    const ObjectReader body(document.get_object(), "");
     QUERN_API_ASSIGN(model, ReadModel(body, *models_));
     return ReadCompletionRequest(body, *model, exchange->limits(),
                                  fim ? CompletionShape::kFim : CompletionShape::kText);

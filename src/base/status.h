@@ -12,16 +12,16 @@ namespace quern {
 
 // The table in api/ maps each code to an HTTP status and an API error type.
 enum class Code {
-  kInvalidArgument,   // the caller sent something that can never work
-  kNotFound,          // no such file, model, route, item
-  kPermission,        // known caller, not allowed
-  kExhausted,         // a limit or quota is used up; the message names it
-  kUnavailable,       // may work later (loading, queue full, peer down)
-  kCancelled,         // the caller went away or asked to stop
-  kDeadline,          // a time limit passed
-  kUnsupported,       // well formed, but not something this build does
-  kCorrupt,           // outside bytes contradict their format
-  kInternal,          // our bug
+  kInvalidArgument,  // the caller sent something that can never work
+  kNotFound,         // no such file, model, route, item
+  kPermission,       // known caller, not allowed
+  kExhausted,        // a limit or quota is used up; the message names it
+  kUnavailable,      // may work later (loading, queue full, peer down)
+  kCancelled,        // the caller went away or asked to stop
+  kDeadline,         // a time limit passed
+  kUnsupported,      // well formed, but not something this build does
+  kCorrupt,          // outside bytes contradict their format
+  kInternal,         // our bug
 };
 
 // Stable lower-case name, e.g. "invalid_argument". Never empty.
@@ -60,18 +60,18 @@ inline std::unexpected<Status> Error(Code code, std::string message) {
 #define QUERN_CONCAT(a, b) QUERN_CONCAT_INNER(a, b)
 
 // QUERN_TRY(expr): leave the function with expr's error, if it has one.
-#define QUERN_TRY(expr)                                                                         \
-  do {                                                                                          \
-    if (auto quern_try_result = (expr); !quern_try_result.has_value()) {                        \
-      return std::unexpected<::quern::Status>(std::move(quern_try_result).error());             \
-    }                                                                                           \
+#define QUERN_TRY(expr)                                                             \
+  do {                                                                              \
+    if (auto quern_try_result = (expr); !quern_try_result.has_value()) {            \
+      return std::unexpected<::quern::Status>(std::move(quern_try_result).error()); \
+    }                                                                               \
   } while (false)
 
 // QUERN_ASSIGN(auto x, expr): x is expr's value, or leave with its error.
 #define QUERN_ASSIGN(lhs, expr) QUERN_ASSIGN_INNER(QUERN_CONCAT(quern_result_, __LINE__), lhs, expr)
-#define QUERN_ASSIGN_INNER(tmp, lhs, expr)                                \
-  auto tmp = (expr);                                                      \
-  if (!tmp.has_value()) {                                                 \
-    return std::unexpected<::quern::Status>(std::move(tmp).error());      \
-  }                                                                       \
+#define QUERN_ASSIGN_INNER(tmp, lhs, expr)                           \
+  auto tmp = (expr);                                                 \
+  if (!tmp.has_value()) {                                            \
+    return std::unexpected<::quern::Status>(std::move(tmp).error()); \
+  }                                                                  \
   lhs = std::move(*tmp)

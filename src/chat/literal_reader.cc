@@ -4,8 +4,8 @@
 #include <charconv>
 #include <unordered_map>
 
+#include "base/json_text.h"
 #include "base/utf8.h"
-#include "chat/json_text.h"
 
 namespace quern::chat {
 namespace {

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "base/json.h"
+#include "base/json_text.h"
 #include "base/utf8.h"
-#include "chat/json_text.h"
 #include "chat/tool_call_parser.h"
 
 namespace quern::chat {

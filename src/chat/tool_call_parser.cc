@@ -7,9 +7,9 @@
 #include <random>
 #include <set>
 
+#include "base/json_text.h"
 #include "base/utf8.h"
 #include "chat/hermes_call.h"
-#include "chat/json_text.h"
 #include "chat/tag_match.h"
 #include "chat/value_end.h"
 #include "chat/value_reader.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "chat/json_text.h"
+#include "base/json_text.h"
 #include "chat/literal_reader.h"
 
 namespace quern::chat {

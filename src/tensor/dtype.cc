@@ -9,10 +9,11 @@ namespace quern {
 namespace {
 
 constexpr DTypeInfo kInfo[] = {
-    {"f32", 1, 4},      {"f16", 1, 2},      {"bf16", 1, 2},     {"f8_e4m3", 1, 1},  {"q8_0", 32, 34},   {"q4_0", 32, 18},
-    {"q4_1", 32, 20},   {"q5_0", 32, 22},   {"q5_1", 32, 24},   {"q2_k", 256, 84},  {"q3_k", 256, 110}, {"q4_k", 256, 144},
-    {"q5_k", 256, 176}, {"q6_k", 256, 210}, {"iq4_nl", 32, 18}, {"iq4_xs", 256, 136}, {"mxfp4", 32, 17}, {"i8", 1, 1},
-    {"i16", 1, 2},      {"i32", 1, 4},      {"i64", 1, 8},      {"f64", 1, 8},      {"u8", 1, 1},       {"bool", 1, 1},
+    {"f32", 1, 4},        {"f16", 1, 2},      {"bf16", 1, 2},     {"f8_e4m3", 1, 1},  {"q8_0", 32, 34},
+    {"q4_0", 32, 18},     {"q4_1", 32, 20},   {"q5_0", 32, 22},   {"q5_1", 32, 24},   {"q2_k", 256, 84},
+    {"q3_k", 256, 110},   {"q4_k", 256, 144}, {"q5_k", 256, 176}, {"q6_k", 256, 210}, {"iq4_nl", 32, 18},
+    {"iq4_xs", 256, 136}, {"mxfp4", 32, 17},  {"i8", 1, 1},       {"i16", 1, 2},      {"i32", 1, 4},
+    {"i64", 1, 8},        {"f64", 1, 8},      {"u8", 1, 1},       {"bool", 1, 1},
 };
 
 }  // namespace
@@ -51,7 +52,7 @@ uint16_t F32ToF16(float value) {
   const uint32_t magnitude = bits & 0x7FFFFFFFU;
   if (magnitude > 0x7F800000U) return static_cast<uint16_t>(sign | 0x7E00U);
   if (magnitude >= 0x477FF000U) return static_cast<uint16_t>(sign | 0x7C00U);  // rounds to infinity
-  if (magnitude < 0x38800000U) {                                              // subnormal half: units of 2^-24
+  if (magnitude < 0x38800000U) {                                               // subnormal half: units of 2^-24
     const float scaled = std::ldexp(std::bit_cast<float>(magnitude), 24);
     return static_cast<uint16_t>(sign | static_cast<uint16_t>(std::nearbyint(scaled)));
   }

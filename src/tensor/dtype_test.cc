@@ -17,11 +17,11 @@ TEST(DType, EveryHalfSurvivesTheRoundTrip) {
 }
 
 TEST(DType, HalfRoundsToNearestEven) {
-  EXPECT_EQ(F32ToF16(1.0F + std::ldexp(1.0F, -11)), 0x3C00);           // tie to even
-  EXPECT_EQ(F32ToF16(1.0F + 3 * std::ldexp(1.0F, -11)), 0x3C02);       // tie to even, upwards
+  EXPECT_EQ(F32ToF16(1.0F + std::ldexp(1.0F, -11)), 0x3C00);      // tie to even
+  EXPECT_EQ(F32ToF16(1.0F + 3 * std::ldexp(1.0F, -11)), 0x3C02);  // tie to even, upwards
   EXPECT_EQ(F32ToF16(65519.0F), 0x7BFF);
   EXPECT_EQ(F32ToF16(65520.0F), 0x7C00);
-  EXPECT_EQ(F32ToF16(std::ldexp(1.0F, -25)), 0);                       // half of the smallest, tie to even
+  EXPECT_EQ(F32ToF16(std::ldexp(1.0F, -25)), 0);  // half of the smallest, tie to even
   EXPECT_TRUE(std::isnan(F16ToF32(F32ToF16(NAN))));
 }
 

@@ -56,7 +56,8 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::filesystem
   if (size == 0) return std::shared_ptr<const MappedFile>(new MappedFile(path, nullptr, 0));
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
   if (data == MAP_FAILED) {
-    return Error(Code::kInternal, fmt::format("cannot map {} ({} bytes): {}", path.string(), size, std::strerror(errno)));
+    return Error(Code::kInternal,
+                 fmt::format("cannot map {} ({} bytes): {}", path.string(), size, std::strerror(errno)));
   }
   return std::shared_ptr<const MappedFile>(new MappedFile(path, static_cast<const std::byte*>(data), size));
 }

@@ -35,9 +35,7 @@ TEST(MappedFile, NamesTheMissingFile) {
   EXPECT_NE(file.error().message().find("/nonexistent/quern"), std::string::npos);
 }
 
-TEST(MappedFile, RefusesADirectory) {
-  EXPECT_EQ(MappedFile::Open("/tmp").error().code(), Code::kInvalidArgument);
-}
+TEST(MappedFile, RefusesADirectory) { EXPECT_EQ(MappedFile::Open("/tmp").error().code(), Code::kInvalidArgument); }
 
 TEST(ReadTextFile, StopsAtTheLimit) {
   const auto path = WriteTemp("quern_text", "hello");
