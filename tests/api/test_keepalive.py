@@ -1,8 +1,10 @@
 """One connection, many requests; and requests that come in pieces or all at once."""
 
+import gzip
 import http.client
 import json
 import time
+import zlib
 
 from wire import LIMIT_S, open_stream, parse_answer, read_events
 
@@ -88,9 +90,6 @@ def test_expect_continue(scripted):
 
 
 def test_compressed_bodies(scripted):
-    import gzip
-    import zlib
-
     raw = zlib.compressobj(wbits=-15)
     for coding, data in [
         ("gzip", gzip.compress(CHAT)),
