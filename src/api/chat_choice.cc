@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "api/logprobs.h"
+
 namespace quern::api {
 
 namespace {
@@ -17,6 +19,7 @@ chat::ToolParserOptions ParserOptions(const ChatRequest& request, const ServedMo
 
 ChatChoice::ChatChoice(const ChatRequest& request, const ServedModel& model, std::string_view prefix)
     : request_(request),
+      tokenizer_(*model.tokenizer),
       want_logprobs_(request.logprobs),
       decoder_(model.tokenizer, request.fields.skip_special_tokens),
       parser_(chat::ToolCallParser::Create(ParserOptions(request, model))),
@@ -39,7 +42,7 @@ bool ChatChoice::Push(const engine::TokenEvent& event) {
   n_generated_ = event.n_generated;
   if (request_.fields.return_token_ids) pending_.token_ids.push_back(event.token);
   if (end_tokens_.contains(event.token)) return false;  // Finish follows
-  if (want_logprobs_) unshown_logprobs_.push_back(event);
+  if (want_logprobs_) AddLogprob(event);
   return Consume(decoder_.Push(event.token));
 }
 
@@ -50,11 +53,23 @@ bool ChatChoice::Consume(std::string_view text) {
   return Handle(events);
 }
 
+void ChatChoice::AddLogprob(const engine::TokenEvent& event) {
+  const bool silent = request_.fields.skip_special_tokens && tokenizer_.IsSpecial(event.token);
+  const std::string_view bytes = silent ? std::string_view() : tokenizer_.TokenBytes(event.token);
+  unshown_logprobs_.emplace_back(CharacterAt(bytes, n_read_chars_), event);
+  n_read_chars_ += CountCharacters(bytes);
+}
+
 void ChatChoice::Show(std::string text) {
   if (text.empty()) return;
+  n_shown_chars_ += CountCharacters(text);
   pending_.content += text;
-  for (engine::TokenEvent& token : unshown_logprobs_) pending_.logprobs.push_back(std::move(token));
-  unshown_logprobs_.clear();
+  // Behind a call the content is no longer all of the text, so places in it say nothing.
+  size_t n_moved = 0;
+  while (n_moved < unshown_logprobs_.size() && (n_calls_ > 0 || unshown_logprobs_[n_moved].first < n_shown_chars_)) {
+    pending_.logprobs.push_back(std::move(unshown_logprobs_[n_moved++].second));
+  }
+  unshown_logprobs_.erase(unshown_logprobs_.begin(), unshown_logprobs_.begin() + static_cast<std::ptrdiff_t>(n_moved));
 }
 
 void ChatChoice::AddContent(std::string_view text) {
@@ -115,6 +130,11 @@ void ChatChoice::Finish(bool by_length) {
   parser_->Finish(events);
   if (Handle(events)) return;
   Show(stops_.Flush());
+  // All text is out, so what is left are tokens without text of their own; or, behind a call, text that is dropped.
+  for (auto& [at, token] : unshown_logprobs_) {
+    if (n_calls_ == 0) pending_.logprobs.push_back(std::move(token));
+  }
+  unshown_logprobs_.clear();
   // A call that was cut is reported as a length stop even when the model ended by itself: its arguments are not what
   // was meant.
   if (by_length || any_incomplete_) {

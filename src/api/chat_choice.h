@@ -1,6 +1,5 @@
-// One choice of a chat answer: tokens in, visible text and tool calls out. tokens -> whole characters -> tool-call
-// parser
-// -> stop strings. No JSON here.
+// One choice of a chat answer: tokens in, visible text and tool calls out.
+// tokens -> whole characters -> tool-call parser -> stop strings. No JSON here.
 #pragma once
 
 #include <memory>
@@ -61,19 +60,24 @@ class ChatChoice {
   bool Consume(std::string_view text);
   bool Handle(std::vector<chat::ParseEvent>& events);
   void AddContent(std::string_view text);
+  void AddLogprob(const engine::TokenEvent& event);
   void Show(std::string text);
   ToolDelta& OpenDelta(int index);
 
   const ChatRequest& request_;
+  const tokenizer::Tokenizer& tokenizer_;
   bool want_logprobs_;
   std::unordered_set<engine::TokenId> end_tokens_;
   tokenizer::StreamDecoder decoder_;
   std::unique_ptr<chat::ToolCallParser> parser_;
   StopMatcher stops_;
   ChatDelta pending_;
-  std::vector<engine::TokenEvent> unshown_logprobs_;  // of tokens whose text is held back
-  std::string after_calls_;  // text behind the first call: dropped, unless something could not be read as a call
-  size_t n_skip_bytes_ = 0;  // visible bytes of the prefix that the parser still holds
+  // Tokens whose text is held back, each with the character of all generated text in which it begins.
+  std::vector<std::pair<size_t, engine::TokenEvent>> unshown_logprobs_;
+  size_t n_read_chars_ = 0;   // of all tokens so far
+  size_t n_shown_chars_ = 0;  // delivered as content
+  std::string after_calls_;   // text behind the first call: dropped, unless something could not be read as a call
+  size_t n_skip_bytes_ = 0;   // visible bytes of the prefix that the parser still holds
   bool in_prefix_ = false;
   bool any_incomplete_ = false;
   int n_calls_ = 0;

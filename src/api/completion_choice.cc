@@ -1,5 +1,8 @@
 #include "api/completion_choice.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace quern::api {
 
 CompletionChoice::CompletionChoice(const CompletionRequest& request, const CompletionPrompt& prompt,
@@ -27,8 +30,9 @@ void CompletionChoice::EchoPrompt(const engine::PromptLogprobsEvent* logprobs) {
       entry.logprob = logprobs->chosen[i].logprob;
       entry.top = logprobs->top[i];
     }
-    entry.text_offset = n_chars;
-    n_chars += CountCharacters(tokenizer_.TokenBytes(entry.token));
+    const std::string_view bytes = tokenizer_.TokenBytes(entry.token);
+    entry.text_offset = CharacterAt(bytes, n_chars);
+    n_chars += CountCharacters(bytes);
     pending_.logprobs.push_back(std::move(entry));
   }
   n_shown_chars_ = CountCharacters(prompt_.text);
@@ -51,9 +55,10 @@ bool CompletionChoice::Push(const engine::TokenEvent& event) {
   if (request_.fields.return_token_ids) pending_.token_ids.push_back(event.token);
   if (end_tokens_.contains(event.token)) return false;  // Finish follows
   if (request_.logprobs >= 0) {
-    unshown_.push_back({event.token, false, event.logprob, event.top, n_read_chars_});
     const bool silent = request_.fields.skip_special_tokens && tokenizer_.IsSpecial(event.token);
-    if (!silent) n_read_chars_ += CountCharacters(tokenizer_.TokenBytes(event.token));
+    const std::string_view bytes = silent ? std::string_view() : tokenizer_.TokenBytes(event.token);
+    unshown_.push_back({event.token, false, event.logprob, event.top, CharacterAt(bytes, n_read_chars_)});
+    n_read_chars_ += CountCharacters(bytes);
   }
   Show(stops_.Feed(decoder_.Push(event.token)));
   if (!stops_.matched()) return false;
@@ -66,6 +71,11 @@ void CompletionChoice::Finish(bool by_length) {
   Show(stops_.Feed(decoder_.Flush()));
   const bool matched = stops_.matched();
   Show(stops_.Flush());
+  if (!matched) {
+    // All text is out, so what is left are tokens without text of their own.
+    std::move(unshown_.begin(), unshown_.end(), std::back_inserter(pending_.logprobs));
+    unshown_.clear();
+  }
   finish_reason_ = by_length && !matched ? "length" : "stop";
 }
 

@@ -96,6 +96,11 @@ void WriteLegacyLogprobs(JsonWriter& json, const tokenizer::Tokenizer& tokenizer
   json.EndArray().EndObject();
 }
 
+size_t CharacterAt(std::string_view bytes, size_t n_before) {
+  const bool goes_on = !bytes.empty() && (static_cast<unsigned char>(bytes[0]) & 0xC0) == 0x80;
+  return goes_on && n_before > 0 ? n_before - 1 : n_before;
+}
+
 size_t CountCharacters(std::string_view bytes) {
   return static_cast<size_t>(
       std::count_if(bytes.begin(), bytes.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));

@@ -34,4 +34,8 @@ void WriteLegacyLogprobs(JsonWriter& json, const tokenizer::Tokenizer& tokenizer
 // Characters that begin in these bytes, counted by lead bytes so that a token that ends inside a character adds up.
 size_t CountCharacters(std::string_view bytes);
 
+// The character in which a token begins when n_before characters began before it: its own first one, or the unfinished
+// one that it goes on with.
+size_t CharacterAt(std::string_view bytes, size_t n_before);
+
 }  // namespace quern::api
