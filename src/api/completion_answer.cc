@@ -93,7 +93,10 @@ class CompletionAnswer final : public Answer {
 
   // ---- stream ----
 
-  void OnAdmitted() override { WritePending(); }
+  void OnAdmitted() override {
+    for (size_t i = 0; i < choices_.size() && request_.shape == CompletionShape::kFim; ++i) WriteRole(i);
+    WritePending();
+  }
 
   void WritePending() override {
     for (size_t i = 0; i < choices_.size(); ++i) {
@@ -125,8 +128,7 @@ class CompletionAnswer final : public Answer {
     if (request_.shape == CompletionShape::kFim) {
       json.Key("index").Int(static_cast<int64_t>(number));
       json.Key(stream() ? "delta" : "message").BeginObject();
-      if (!stream() || (finish_reason.empty() && !role_sent_)) json.Key("role").String("assistant");
-      role_sent_ = true;
+      if (!stream()) json.Key("role").String("assistant");
       if (!stream() || finish_reason.empty()) json.Key("content").String(delta.text);
       json.EndObject();
     } else {
@@ -171,6 +173,18 @@ class CompletionAnswer final : public Answer {
         json.Null();
       }
     }
+    json.EndObject();
+    exchange().WriteData(json.text());
+  }
+
+  // Chat-shaped streams begin with each choice's role, by itself.
+  void WriteRole(size_t index) {
+    JsonWriter json;
+    BeginObject(json);
+    json.BeginObject().Key("index").Int(static_cast<int64_t>(index));
+    json.Key("delta").BeginObject().Key("role").String("assistant").Key("content").String("").EndObject();
+    json.Key("finish_reason").Null().EndObject().EndArray();
+    if (request_.fields.include_usage) json.Key("usage").Null();
     json.EndObject();
     exchange().WriteData(json.text());
   }
@@ -230,7 +244,6 @@ class CompletionAnswer final : public Answer {
   std::vector<int> cached_;
   size_t n_open_ = 0;
   Usage usage_;
-  bool role_sent_ = false;
 };
 
 }  // namespace
