@@ -252,8 +252,10 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
       }
       if (error) {
         const bool ours = error.category() == http::make_error_code(http::error::bad_version).category();
-        if (!ours || error == http::error::partial_message || error == http::error::end_of_stream) {
-          co_return WireError(0, "gone");
+        if (!ours) co_return WireError(0, "gone");
+        // The peer may have closed its sending side only, and then it reads this.
+        if (error == http::error::partial_message || error == http::error::end_of_stream) {
+          co_return WireError(400, "The request ended before its body was complete.", "bad_http");
         }
         co_return ParseError(error, limits_);
       }
