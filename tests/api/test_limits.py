@@ -34,7 +34,7 @@ def test_the_queue_is_bounded(serve):
 
 def test_a_time_limit(serve):
     server = serve([{"match": "hang", "text": "a b c", "fault": {"kind": "hang", "at": 1}}, {"text": "x"}],
-                   "--time-limit", 1)
+                   "--time-limit", 2)
     answer = server.chat("hang")
     assert answer.status == 503 and answer.error["code"] == "time_limit_exceeded"
     events = server.chat_events("hang")

@@ -151,7 +151,7 @@ def test_http_1_0_gets_a_stream_that_ends_with_the_connection(scripted):
 
 
 def test_keep_alive_chunk_while_the_model_reads(serve):
-    server = serve([{"text": "late", "first_delay_ms": 6500}])
+    server = serve([{"text": "late", "first_delay_ms": 8000}])
     events = server.chat_events()
     empty = [e for e in events[1:-1] if e["choices"][0]["delta"] == {"content": ""}]
     assert empty, "silence is broken by a chunk without text"
