@@ -1,6 +1,9 @@
 """A client that leaves frees what it used: waiting, while its prompt is read, and while tokens come."""
 
 import json
+import random
+import socket
+import struct
 import time
 
 import pytest
@@ -91,3 +94,34 @@ def test_a_stop_string_frees_the_generation(scripted):
     answer = scripted.chat("endless", stop=["z"])
     assert answer.content == "x y " and answer.choice["finish_reason"] == "stop"
     wait_until(lambda: idle(scripted), "the generation is gone")
+
+
+@pytest.mark.parametrize("which", ["scripted", "demo"])
+def test_many_leave_at_any_moment(request, which):
+    """Whenever they go, everything they held comes back and the next ones are served."""
+    server = request.getfixturevalue(which)
+    chance = random.Random(5)
+    data = [
+        json.dumps({"model": "demo", "stream": stream, "n": n, "max_tokens": 400, "messages": [
+            {"role": "user", "content": chance.choice(["endless", "long wait", "a story", "be slow", "fail later"])}]})
+        for stream in (False, True) for n in (1, 3) for _ in range(4)
+    ]
+    for round_ in range(4):
+        sockets = []
+        for body in data:
+            s = server.socket()
+            whole = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % len(body) + body.encode()
+            s.sendall(whole[: chance.choice([len(whole), len(whole), len(whole) - 1, 30])])
+            if chance.random() < 0.3:
+                # Unread answers turn the close into a reset.
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sockets.append(s)
+            if chance.random() < 0.3:
+                sockets.pop(chance.randrange(len(sockets))).close()
+        chance.shuffle(sockets)
+        for s in sockets:
+            s.close()
+    wait_until(lambda: idle(server), "all generations are gone")
+    wait_until(lambda: server.metric("quern_requests_active") == 1, "all requests are over")
+    wait_until(lambda: server.metric("quern_connections") <= 2, "all connections are closed")
+    assert server.chat("hello", max_tokens=3).status == 200
