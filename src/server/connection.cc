@@ -182,6 +182,10 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
     error_code error;
     co_await http::async_read_header(socket_, buffer_, *parser_, redirect_error(use_awaitable, error));
     if (error) co_return co_await HeaderFailed(error);
+    if (const auto unclear = UnclearFraming()) {
+      co_await SendBroken(*unclear);
+      co_return false;
+    }
     const bool continue_sent = co_await SendContinue(error);
     if (error) co_return false;
     if (!continue_sent) {
@@ -210,6 +214,23 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
     if (!ours || error == http::error::end_of_stream) co_return false;
     co_await SendBroken(ParseError(error, limits_));
     co_return false;
+  }
+
+  // Where this request ends or whom it is for must not be a matter of opinion: a proxy in front of us may hold another,
+  // and what we take for a next request could then be a part of this one.
+  std::optional<api::ApiError> UnclearFraming() const {
+    const auto& fields = parser_->get();
+    if (fields.count(http::field::host) > 1) {
+      return WireError(400, "The request has more than one Host header.", "bad_http");
+    }
+    const size_t n_codings = fields.count(http::field::transfer_encoding);
+    if (n_codings == 0) return std::nullopt;
+    const std::string coding = Lower(View(fields[http::field::transfer_encoding]));
+    if (n_codings == 1 && coding == "chunked") return std::nullopt;
+    return WireError(
+        400,
+        fmt::format("The transfer-encoding '{}' is not supported, only a single 'chunked' is.", coding.substr(0, 40)),
+        "bad_http");
   }
 
   // True: go on. False: an expectation that cannot be met. error: the socket failed.

@@ -336,6 +336,7 @@ def bodies():
     yield body("bad escape", b'{"model": "\\x41"}', "line 1 column 13")
     yield body("lone surrogate", b'{"model": "\\ud800"}', "line 1 column")
     yield body("NUL", b'{"model": "demo"\0}', "line 1 column 17")
+    yield body("a key twice", b'{"model": "demo", "model": "other"}', '"model" stands twice')
     yield body("array", b"[]", "expected an object, but got an array")
     yield body("string", b'"hi"', "expected an object, but got a string")
     yield body("null", b"null", "expected an object, but got null")
@@ -467,6 +468,12 @@ def raw_rows():
     yield post("chunk of a huge size", b"transfer-encoding: chunked", b"ffffffffffffffffff\r\n{}")
     yield post("chunk of a negative size", b"transfer-encoding: chunked", b"-2\r\n{}\r\n0\r\n\r\n")
     yield post("chunk longer than it says", b"transfer-encoding: chunked", b"2\r\n{}{}{}\r\n0\r\n\r\n")
+    for coding in ("identity", "gzip", "xchunked", "gzip, chunked", "chunked, chunked"):
+        yield post(f"coding {coding!r}", b"transfer-encoding: " + coding.encode(), b"2\r\n{}\r\n0\r\n\r\n",
+                   "only a single 'chunked'")
+    yield post("two codings", b"transfer-encoding: chunked\r\ntransfer-encoding: chunked", b"2\r\n{}\r\n0\r\n\r\n",
+               "bad Transfer-Encoding")
+    yield post("two hosts", b"host: b\r\ncontent-length: 2", b"{}", "more than one Host")
     yield post("a long body", b"content-length: 67108865", b"", "max_body_bytes", 413, "request_too_large")
     yield post("a long body in one chunk", b"transfer-encoding: chunked", b"4000001\r\n{", "max_body_bytes", 413,
                "request_too_large")
