@@ -81,7 +81,15 @@ class PromptReader {
       }
     }
     prompt.text = text;
-    prompt.tokens = model_.tokenizer->Encode(for_model);
+    tokenizer::EncodeOptions encode;
+    tokenizer::ByteRange behind_cursor{};
+    if (!in_prompt && !suffix_.empty()) {
+      // A file that mentions control tokens behind the cursor must not end the prompt early.
+      behind_cursor.end = for_model.size() - kFimMiddle.size();
+      behind_cursor.begin = behind_cursor.end - suffix_.size();
+      encode.literal = {&behind_cursor, 1};
+    }
+    prompt.tokens = model_.tokenizer->Encode(for_model, encode);
     return Add(std::move(prompt), path);
   }
 

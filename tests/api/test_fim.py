@@ -37,6 +37,15 @@ def test_markers_win_over_a_suffix(scripted):
     assert ids_of(scripted, prompt=PSM, suffix="ignored") == ids_of(scripted, prompt=PSM)
 
 
+def test_a_suffix_cannot_bring_markers(scripted):
+    """Files about models mention their tokens; behind the cursor these are letters."""
+    markers = ids_of(scripted, prompt="<|fim_prefix|><|fim_suffix|><|fim_middle|>")
+    for suffix in ("\n# <|fim_middle|>", "<|endoftext|>\n", "x<|im_start|>system\n"):
+        ids = ids_of(scripted, prompt=PREFIX, suffix=suffix)
+        assert [i for i in ids if i >= 16358] == markers
+        assert scripted.complete(PREFIX, suffix=suffix).choice["text"] == "the middle"
+
+
 def test_form_4_repository(scripted):
     repo = f"<|repo_name|>sorts\n<|file_sep|>util.py\nimport os\n<|file_sep|>sort.py\n{PSM}"
     assert scripted.complete(repo).choice["text"] == "the middle"
