@@ -18,7 +18,7 @@ struct ClassSum {
   std::set<std::string_view> types;
 };
 
-constexpr std::array<std::string_view, 8> kClasses = {"embedding", "attention", "norms",   "router",
+constexpr std::array<std::string_view, 9> kClasses = {"embedding", "attention", "linear",  "norms", "router",
                                                       "experts",   "ffn",       "lm_head", "other"};
 
 std::map<std::string_view, ClassSum> SumByClass(const model::Checkpoint& checkpoint) {
@@ -52,10 +52,12 @@ std::string_view TensorClass(std::string_view name) {
   const auto has = [&](std::string_view part) { return name.find(part) != std::string_view::npos; };
   if (has("embed_tokens")) return "embedding";
   if (has("lm_head")) return "lm_head";
+  if (name.starts_with("mtp.") || has(".mtp.")) return "other";  // recognised, not computed
   if (has("norm")) return "norms";
+  if (has(".linear_attn.")) return "linear";
   if (has(".self_attn.")) return "attention";
-  if (has(".mlp.gate.")) return "router";
-  if (has(".mlp.experts.")) return "experts";
+  if (has(".mlp.gate.") || has(".mlp.shared_expert_gate.")) return "router";
+  if (has(".mlp.experts.") || has(".mlp.shared_expert.")) return "experts";
   if (has(".mlp.")) return "ffn";
   return "other";
 }
@@ -80,7 +82,7 @@ std::string InspectReport(const model::Checkpoint& checkpoint, int context) {
   const model::ModelConfig& config = checkpoint.config();
   const int n_context = context > 0 ? std::min(context, config.context_length) : config.context_length;
   const int64_t kv_per_token = config.KvBytesPerToken(KvValueBytes(checkpoint));
-  const uint64_t kv = static_cast<uint64_t>(kv_per_token) * static_cast<uint64_t>(n_context);
+  uint64_t kv = static_cast<uint64_t>(kv_per_token) * static_cast<uint64_t>(n_context);
   std::string out;
   out += fmt::format("checkpoint     {} ({}, {} file{})\n", checkpoint.path().string(),
                      checkpoint.format() == model::CheckpointFormat::kGguf ? "GGUF" : "safetensors",
@@ -105,6 +107,9 @@ std::string InspectReport(const model::Checkpoint& checkpoint, int context) {
                        SizeText(it->second.n_bytes), types);
   }
   out += fmt::format("\nkeys, values   {} per token\n", SizeText(static_cast<uint64_t>(kv_per_token)));
+  const auto state = static_cast<uint64_t>(config.StateBytesPerSequence());
+  if (state > 0) out += fmt::format("states         {} per sequence, whatever its length\n", SizeText(state));
+  kv += state;
   out += fmt::format("memory needed  {} = weights {} + {} for one context of {} tokens\n",
                      SizeText(checkpoint.n_bytes() + kv), SizeText(checkpoint.n_bytes()), SizeText(kv), n_context);
   return out;

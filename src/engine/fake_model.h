@@ -45,7 +45,10 @@ class FakeSequence final : public model::SequenceState {
     }
     return {};
   }
-  void Truncate(int n) override { tokens_.resize(static_cast<size_t>(n)); }
+  Result<void> Truncate(int n) override {
+    tokens_.resize(static_cast<size_t>(n));
+    return {};
+  }
 
   FakePool& pool_;
   int n_held_ = 0;

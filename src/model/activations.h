@@ -30,18 +30,36 @@ struct BatchRow {
   int position;
 };
 
+// The rows of one sequence: consecutive positions.
+struct BatchRun {
+  SequenceStateBody* sequence;
+  int first_row;
+  int n_rows;
+};
+
 struct ActivationsBody final : Activations {
-  FloatBuffer x;         // [n_rows, d_model] residual stream
-  FloatBuffer normed;    // [n_rows, d_model]
-  FloatBuffer q, mixed;  // [n_rows, n_heads * head_dim]; mixed is attention's output
-  FloatBuffer k, v;      // [n_rows, n_kv_heads * head_dim]
-  FloatBuffer gate, up;  // [n_rows, d_ff] or [n_rows * n_experts_used, d_ff_expert]
-  FloatBuffer down;      // [n_rows, d_model] or [n_rows * n_experts_used, d_model]
-  FloatBuffer cos, sin;  // [n_rows, rotary dims / 2]
-  FloatBuffer router;    // [n_rows, n_experts]
-  FloatBuffer logits;    // [rows that want them, vocab]
+  FloatBuffer x;                           // [n_rows, d_model] residual stream
+  FloatBuffer normed;                      // [n_rows, d_model]
+  FloatBuffer q, mixed;                    // [n_rows, n_heads * head_dim]; mixed is attention's output
+  FloatBuffer q_and_gate, attention_gate;  // with an attention gate: [n_rows, n_heads, 2, head_dim], [n_rows, as q]
+  FloatBuffer k, v;                        // [n_rows, n_kv_heads * head_dim]
+  FloatBuffer gate, up;                    // [n_rows, d_ff] or [n_rows * n_experts_used, d_ff_expert]
+  FloatBuffer down;                        // [n_rows, d_model] or [n_rows * n_experts_used, d_model]
+  FloatBuffer cos, sin;                    // [n_rows, rotary dims / 2]
+  FloatBuffer router;                      // [n_rows, n_experts]
+  FloatBuffer shared_gate;                 // [n_rows]
+
+  // Of a DeltaNet layer.
+  FloatBuffer qkvz;         // [n_rows, channels + values], when the file interleaves them
+  FloatBuffer qkv, conv;    // [n_rows, channels] before and after the convolution
+  FloatBuffer z, delta;     // [n_rows, values] output gate, and the recurrence's output
+  FloatBuffer ba;           // [n_rows, 2 * n_linear_value_heads]
+  FloatBuffer decay, beta;  // [n_rows, n_linear_value_heads]
+
+  FloatBuffer logits;  // [rows that want them, vocab]
 
   std::vector<BatchRow> rows;
+  std::vector<BatchRun> runs;       // the same rows by sequence
   std::vector<int32_t> logit_rows;  // rows that want logits, ascending
 
   std::vector<kernels::RoutedExpert> routed;  // [n_rows, n_experts_used]

@@ -12,6 +12,8 @@ const ArchitectureForm& FormOf(Architecture architecture) {
       return Qwen3Form();
     case Architecture::kQwen3Moe:
       return Qwen3MoeForm();
+    case Architecture::kQwen3Next:
+      return Qwen3NextForm();
   }
   QUERN_CHECK(false);
 }

@@ -26,6 +26,7 @@ class ArchitectureForm {
 const ArchitectureForm& Qwen2Form();
 const ArchitectureForm& Qwen3Form();
 const ArchitectureForm& Qwen3MoeForm();
+const ArchitectureForm& Qwen3NextForm();
 
 const ArchitectureForm& FormOf(Architecture architecture);
 

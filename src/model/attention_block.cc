@@ -1,7 +1,9 @@
 #include <array>
 #include <cmath>
+#include <cstring>
 
 #include "kernels/attention.h"
+#include "kernels/delta_net.h"
 #include "kernels/ops.h"
 #include "model/blocks.h"
 
@@ -15,11 +17,25 @@ struct Projections {
   float* k;  // [n_rows, d_kv]
   float* v;
   int64_t d_q, d_kv;
+  // With an attention gate: the projection as it comes, [n_rows, n_heads, 2, head_dim], and its second halves as q.
+  float* q_and_gate;
+  float* gate;
 };
+
+// Each head's query and gate apart.
+void SplitGate(const Projections& p, int64_t row, const ModelConfig& c) {
+  const auto bytes = static_cast<size_t>(c.head_dim) * sizeof(float);
+  for (int64_t head = 0; head < c.n_heads; ++head) {
+    const float* from = p.q_and_gate + row * 2 * p.d_q + head * 2 * c.head_dim;
+    std::memcpy(p.q + row * p.d_q + head * c.head_dim, from, bytes);
+    std::memcpy(p.gate + row * p.d_q + head * c.head_dim, from + c.head_dim, bytes);
+  }
+}
 
 // One row: norms, rotary embedding, and the cache entry that later rows will read.
 void FinishRow(const AttentionWeights& w, int layer, const Projections& p, int64_t row, ForwardContext& ctx) {
   const ModelConfig& c = ctx.config;
+  if (p.gate != nullptr) SplitGate(p, row, c);
   float* q = p.q + row * p.d_q;
   float* k = p.k + row * p.d_kv;
   if (!w.q_norm.empty()) {
@@ -42,15 +58,20 @@ void AttentionBlock(const LayerWeights& weights, int layer, ForwardContext& ctx)
   const ModelConfig& c = ctx.config;
   ActivationsBody& act = ctx.act;
   const auto n = static_cast<size_t>(ctx.n_rows());
-  const Projections p{.q = act.q.Get(n * static_cast<size_t>(w.q.rows())),
+  const int64_t d_q = int64_t{c.n_heads} * c.head_dim;
+  const auto q_size = n * static_cast<size_t>(d_q);
+  const Projections p{.q = act.q.Get(q_size),
                       .k = act.k.Get(n * static_cast<size_t>(w.k.rows())),
                       .v = act.v.Get(n * static_cast<size_t>(w.v.rows())),
-                      .d_q = w.q.rows(),
-                      .d_kv = w.k.rows()};
+                      .d_q = d_q,
+                      .d_kv = w.k.rows(),
+                      .q_and_gate = c.attention_gate ? act.q_and_gate.Get(2 * q_size) : nullptr,
+                      .gate = c.attention_gate ? act.attention_gate.Get(q_size) : nullptr};
   float* h = act.normed.Get(n * static_cast<size_t>(c.d_model));
   kernels::RmsNorm(ctx.In(ctx.x, c.d_model), weights.mixer_norm, c.norm_eps, {h, c.d_model}, ctx.pool);
+  const kernels::RowsOut q_out{p.gate != nullptr ? p.q_and_gate : p.q, w.q.rows()};
   const std::array<kernels::MatMulJob, 3> qkv{{
-      {.weights = &w.q, .x = ctx.In(h, c.d_model), .y = {p.q, p.d_q}, .bias = OrNull(w.q_bias), .gather = {}},
+      {.weights = &w.q, .x = ctx.In(h, c.d_model), .y = q_out, .bias = OrNull(w.q_bias), .gather = {}},
       {.weights = &w.k, .x = ctx.In(h, c.d_model), .y = {p.k, p.d_kv}, .bias = OrNull(w.k_bias), .gather = {}},
       {.weights = &w.v, .x = ctx.In(h, c.d_model), .y = {p.v, p.d_kv}, .bias = OrNull(w.v_bias), .gather = {}},
   }};
@@ -70,6 +91,10 @@ void AttentionBlock(const LayerWeights& weights, int layer, ForwardContext& ctx)
   const float scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
   kernels::Attention(act.attention_rows, ctx.rows.front().sequence->pool().layout(), c.n_heads, scale, act.attention,
                      ctx.pool);
+  if (p.gate != nullptr) {
+    ctx.ForRows(
+        d_q, [&](int64_t row) { kernels::SigmoidMul(mixed + row * d_q, p.gate + row * d_q, d_q, mixed + row * d_q); });
+  }
 
   float* out = act.down.Get(n * static_cast<size_t>(c.d_model));
   kernels::MatMul({.weights = &w.o, .x = ctx.In(mixed, p.d_q), .y = {out, c.d_model}, .bias = nullptr, .gather = {}},

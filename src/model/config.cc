@@ -17,11 +17,34 @@ Result<void> CheckMoe(const ModelConfig& config) {
   QUERN_TRY(CheckRange("num_experts", config.n_experts, 1, kMaxExperts));
   QUERN_TRY(CheckRange("num_experts_per_tok", config.n_experts_used, 1, config.n_experts));
   QUERN_TRY(CheckRange("moe_intermediate_size", config.d_ff_expert, 1, kMaxDFf));
+  QUERN_TRY(CheckRange("shared_expert_intermediate_size", config.d_ff_shared, 0, kMaxDFf));
   QUERN_TRY(CheckRange("decoder_sparse_step", config.decoder_sparse_step, 1, kMaxLayers));
   for (const int layer : config.mlp_only_layers) {
     QUERN_TRY(CheckRange("a layer of mlp_only_layers", layer, 0, config.n_layers - 1));
   }
   return {};
+}
+
+Result<void> CheckDeltaNet(const ModelConfig& config) {
+  if (config.layer_kinds.empty()) return {};
+  if (config.layer_kinds.size() != static_cast<size_t>(config.n_layers)) {
+    return Error(Code::kInvalidArgument, fmt::format("{} layers have a kind, num_hidden_layers is {}",
+                                                     config.layer_kinds.size(), config.n_layers));
+  }
+  if (config.CountLayers(LayerKind::kFullAttention) == 0) {
+    return Error(Code::kUnsupported, "a model without a layer of full attention is not supported");
+  }
+  if (config.CountLayers(LayerKind::kGatedDeltaNet) == 0) return {};
+  QUERN_TRY(CheckRange("linear_num_key_heads", config.n_linear_key_heads, 1, kMaxHeads));
+  QUERN_TRY(CheckRange("linear_num_value_heads", config.n_linear_value_heads, 1, kMaxHeads));
+  if (config.n_linear_value_heads % config.n_linear_key_heads != 0) {
+    return Error(Code::kInvalidArgument,
+                 fmt::format("linear_num_value_heads {} is no multiple of linear_num_key_heads {}",
+                             config.n_linear_value_heads, config.n_linear_key_heads));
+  }
+  QUERN_TRY(CheckRange("linear_key_head_dim", config.linear_key_dim, 1, kMaxHeadDim));
+  QUERN_TRY(CheckRange("linear_value_head_dim", config.linear_value_dim, 1, kMaxHeadDim));
+  return CheckRange("linear_conv_kernel_dim", config.conv_width, 1, kMaxConvWidth);
 }
 
 Result<void> CheckRope(const ModelConfig& config) {
@@ -57,8 +80,19 @@ std::string_view ArchitectureName(Architecture architecture) {
       return "qwen3";
     case Architecture::kQwen3Moe:
       return "qwen3_moe";
+    case Architecture::kQwen3Next:
+      return "qwen3_next";
   }
   return "unknown";
+}
+
+std::vector<LayerKind> LayerKindsOf(int n_layers, int interval) {
+  // Limited here because the number of layers is checked only in FinishConfig.
+  std::vector<LayerKind> kinds(static_cast<size_t>(std::clamp(n_layers, 0, kMaxLayers)), LayerKind::kGatedDeltaNet);
+  for (size_t layer = 0; layer < kinds.size(); ++layer) {
+    if (interval > 0 && (layer + 1) % static_cast<size_t>(interval) == 0) kinds[layer] = LayerKind::kFullAttention;
+  }
+  return kinds;
 }
 
 bool ModelConfig::IsMoeLayer(int layer) const {
@@ -66,23 +100,48 @@ bool ModelConfig::IsMoeLayer(int layer) const {
   return std::find(mlp_only_layers.begin(), mlp_only_layers.end(), layer) == mlp_only_layers.end();
 }
 
-LayerKind ModelConfig::KindOf(int /*layer*/) const { return LayerKind::kFullAttention; }
+LayerKind ModelConfig::KindOf(int layer) const {
+  return layer_kinds.empty() ? LayerKind::kFullAttention : layer_kinds[static_cast<size_t>(layer)];
+}
+
+int ModelConfig::CountLayers(LayerKind kind) const {
+  int n = 0;
+  for (int layer = 0; layer < n_layers; ++layer) n += KindOf(layer) == kind;
+  return n;
+}
 
 int64_t ModelConfig::CountParameters() const {
   const int64_t d = d_model;
   const int64_t q = int64_t{n_heads} * head_dim;
   const int64_t kv = int64_t{n_kv_heads} * head_dim;
-  const int64_t attention =
-      2 * d * q + 2 * d * kv + (attention_bias ? q + 2 * kv : 0) + (qk_norm ? 2 * int64_t{head_dim} : 0);
-  const int64_t moe = d * n_experts + int64_t{n_experts} * 3 * d * d_ff_expert;
+  const int64_t attention = (attention_gate ? 3 : 2) * d * q + 2 * d * kv + (attention_bias ? q + 2 * kv : 0) +
+                            (qk_norm ? 2 * int64_t{head_dim} : 0);
+  const int64_t values = int64_t{n_linear_value_heads} * linear_value_dim;
+  const int64_t delta_net = d * (ConvChannels() + values + 2 * int64_t{n_linear_value_heads}) +
+                            conv_width * ConvChannels() + 2 * int64_t{n_linear_value_heads} + linear_value_dim +
+                            d * values;
+  const int64_t shared = d_ff_shared > 0 ? 3 * d * d_ff_shared + d : 0;
+  const int64_t moe = d * n_experts + int64_t{n_experts} * 3 * d * d_ff_expert + shared;
   const int64_t dense = 3 * d * d_ff;
   int64_t total = int64_t{vocab} * d * (tied_embeddings ? 1 : 2) + d;
-  for (int layer = 0; layer < n_layers; ++layer) total += 2 * d + attention + (IsMoeLayer(layer) ? moe : dense);
+  for (int layer = 0; layer < n_layers; ++layer) {
+    total += 2 * d + (KindOf(layer) == LayerKind::kGatedDeltaNet ? delta_net : attention);
+    total += IsMoeLayer(layer) ? moe : dense;
+  }
   return total;
 }
 
 int64_t ModelConfig::KvBytesPerToken(int bytes_per_value) const {
-  return 2 * int64_t{n_layers} * n_kv_heads * head_dim * bytes_per_value;
+  return 2 * int64_t{CountLayers(LayerKind::kFullAttention)} * n_kv_heads * head_dim * bytes_per_value;
+}
+
+int64_t ModelConfig::StateFloatsPerLayer() const {
+  return int64_t{n_linear_value_heads} * linear_key_dim * linear_value_dim +
+         int64_t{std::max(conv_width - 1, 0)} * ConvChannels();
+}
+
+int64_t ModelConfig::StateBytesPerSequence() const {
+  return CountLayers(LayerKind::kGatedDeltaNet) * StateFloatsPerLayer() * int64_t{sizeof(float)};
 }
 
 Result<ModelConfig> FinishConfig(ModelConfig config) {
@@ -99,6 +158,13 @@ Result<ModelConfig> FinishConfig(ModelConfig config) {
     return Error(Code::kInvalidArgument,
                  fmt::format("head_dim is {}, expected an even number (rotary pairs)", config.head_dim));
   }
+  QUERN_TRY(CheckRange("rotary dims", config.RotaryDims(), 2, config.head_dim));
+  if (config.n_rotary_dims % 2 != 0) {
+    return Error(Code::kInvalidArgument, fmt::format("{} of {} dims are rotated, expected an even number",
+                                                     config.n_rotary_dims, config.head_dim));
+  }
+  if (config.n_rotary_dims == config.head_dim) config.n_rotary_dims = 0;
+  QUERN_TRY(CheckDeltaNet(config));
   QUERN_TRY(CheckRange("vocab_size", config.vocab, 1, kMaxVocab));
   QUERN_TRY(CheckRange("max_position_embeddings", config.context_length, 1, kMaxContext));
   if (!(config.norm_eps > 0 && config.norm_eps <= 0.1F)) {

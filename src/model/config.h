@@ -13,13 +13,14 @@
 
 namespace quern::model {
 
-enum class Architecture { kQwen2, kQwen3, kQwen3Moe };
+enum class Architecture { kQwen2, kQwen3, kQwen3Moe, kQwen3Next };
 
-// "qwen2", "qwen3", "qwen3_moe".
+// "qwen2", "qwen3", "qwen3_moe", "qwen3_next".
 std::string_view ArchitectureName(Architecture architecture);
 
-// A layer's token mixer. Recurrent kinds join with qwen3_next; code that walks layers must switch on this.
-enum class LayerKind { kFullAttention };
+// A layer's token mixer; code that walks layers must switch on this. kGatedDeltaNet is recurrent: instead of keys and
+// values per token it has one state per sequence.
+enum class LayerKind { kFullAttention, kGatedDeltaNet };
 
 // Static YaRN scaling of the rotary embedding (docs: spec of the published configurations).
 struct YarnScaling {
@@ -47,22 +48,44 @@ struct ModelConfig {
   std::optional<YarnScaling> yarn;
   bool tied_embeddings = false;
   bool attention_bias = false;  // q, k, v biases (qwen2)
-  bool qk_norm = false;         // per-head RMSNorm before RoPE (qwen3, qwen3_moe)
+  bool qk_norm = false;         // per-head RMSNorm before RoPE (all but qwen2)
+  bool attention_gate = false;  // attention's output is multiplied by sigmoid(gate), rows of q_proj (qwen3_next)
+  int n_rotary_dims = 0;        // of head_dim, the first so many are rotated; 0: all
   // Mixture of experts; n_experts == 0 means dense everywhere.
   int n_experts = 0;
   int n_experts_used = 0;
   int d_ff_expert = 0;
+  int d_ff_shared = 0;  // width of the expert that every token takes besides its own; 0: there is none
   bool norm_topk_prob = true;
   int decoder_sparse_step = 1;
   std::vector<int> mlp_only_layers;
+  // Gated DeltaNet layers (qwen3_next); 0 without.
+  std::vector<LayerKind> layer_kinds;  // [n_layers]; empty: all kFullAttention
+  int n_linear_key_heads = 0;
+  int n_linear_value_heads = 0;  // a multiple: value head h reads key head h / (value heads / key heads)
+  int linear_key_dim = 0;
+  int linear_value_dim = 0;
+  int conv_width = 0;
+  int n_mtp_layers = 0;  // multi-token prediction blocks that a GGUF file appends to its layers; not computed
 
   std::vector<int> eos_tokens;  // config.json's own; generation_config adds to them
 
   bool IsMoeLayer(int layer) const;
   LayerKind KindOf(int layer) const;
-  int64_t CountParameters() const;
-  // Bytes of K and V per token over all layers at bytes_per_value each.
+  int CountLayers(LayerKind kind) const;
+  int RotaryDims() const { return n_rotary_dims > 0 ? n_rotary_dims : head_dim; }
+  // Channels of the convolution of a DeltaNet layer: queries and keys of all key heads, values of all value heads.
+  int64_t ConvChannels() const {
+    return 2 * int64_t{n_linear_key_heads} * linear_key_dim + int64_t{n_linear_value_heads} * linear_value_dim;
+  }
+  int64_t CountParameters() const;  // without the multi-token prediction blocks
+  // Bytes of K and V per token over all attention layers at bytes_per_value each.
   int64_t KvBytesPerToken(int bytes_per_value) const;
+  // f32 values of one DeltaNet layer's state of one sequence: [n_linear_value_heads, linear_key_dim, linear_value_dim]
+  // and the last conv_width - 1 columns of [ConvChannels()].
+  int64_t StateFloatsPerLayer() const;
+  // Bytes of recurrent state per sequence, whatever its length; 0 without recurrent layers.
+  int64_t StateBytesPerSequence() const;
 
   bool operator==(const ModelConfig&) const = default;
 };
@@ -88,6 +111,11 @@ inline constexpr int kMaxVocab = 1 << 22;
 inline constexpr int kMaxContext = 1 << 24;
 inline constexpr int kMaxExperts = 4096;
 inline constexpr int kMaxEosTokens = 64;
+inline constexpr int kMaxConvWidth = 16;  // and the kernels' own limit
+
+// Layer kinds of a qwen3_next that names no single layer: every interval-th is full attention. interval 0: none is.
+inline constexpr int kDefaultFullAttentionInterval = 4;
+std::vector<LayerKind> LayerKindsOf(int n_layers, int interval);
 
 // What every parser ends with: checks that the numbers fit together and into the limits, sets d_ff to 0 when no layer
 // uses it, and raises context_length to what YaRN covers. Errors: kInvalidArgument, naming the config.json key.

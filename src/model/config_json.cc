@@ -113,6 +113,9 @@ class Fields {
   std::string path_;
 };
 
+// qwen3_next without the key.
+constexpr double kDefaultPartialRotary = 0.25;
+
 Result<json::value> ParseObject(std::string_view text) {
   QUERN_ASSIGN(json::value value, ParseJson(text, kLimits));
   if (!value.is_object()) return Error(Code::kCorrupt, fmt::format("expected an object, got {}", JsonKindName(value)));
@@ -127,6 +130,7 @@ constexpr ArchitectureRow kArchitectures[] = {
     {"qwen2", "Qwen2ForCausalLM", Architecture::kQwen2},
     {"qwen3", "Qwen3ForCausalLM", Architecture::kQwen3},
     {"qwen3_moe", "Qwen3MoeForCausalLM", Architecture::kQwen3Moe},
+    {"qwen3_next", "Qwen3NextForCausalLM", Architecture::kQwen3Next},
 };
 
 Result<Architecture> ReadArchitecture(const Fields& fields) {
@@ -156,7 +160,7 @@ Result<Architecture> ReadArchitecture(const Fields& fields) {
   }
   return Error(Code::kUnsupported,
                fmt::format("architecture {} (model_type {}) is not supported: this build runs qwen2, "
-                           "qwen3 and qwen3_moe",
+                           "qwen3, qwen3_moe and qwen3_next",
                            class_name.empty() ? "unnamed" : Shown(class_name),
                            model_type.empty() ? "unnamed" : Shown(model_type)));
 }
@@ -182,28 +186,54 @@ Result<void> RefuseUnknownFeatures(const Fields& fields, const ModelConfig& conf
     if (!qk_norm) return refuse(fmt::format("use_qk_norm false for {}", ArchitectureName(config.architecture)));
   }
   QUERN_ASSIGN(const int shared, fields.IntOr("shared_expert_intermediate_size", 0));
-  if (shared != 0) return refuse(fmt::format("a shared expert (shared_expert_intermediate_size {})", shared));
+  if (shared != 0 && config.architecture != Architecture::kQwen3Next)
+    return refuse(fmt::format("a shared expert (shared_expert_intermediate_size {})", shared));
   return {};
 }
 
-// layer_types, when a newer transformers wrote it, must say what we compute.
-Result<void> CheckLayerTypes(const Fields& fields, const ModelConfig& config) {
+// Whether layer_types (a newer transformers writes it) is there; then layer_kinds are what it says. Only qwen3_next has
+// other layers than full attention.
+Result<bool> ReadLayerTypes(const Fields& fields, ModelConfig& config) {
   const json::value* value = fields.Find("layer_types");
-  if (value == nullptr) return {};
+  if (value == nullptr) return false;
   const json::array* list = value->if_array();
   if (list == nullptr) return fields.Wrong("layer_types", "a list of strings");
   if (list->size() != static_cast<size_t>(config.n_layers)) {
     return Error(Code::kInvalidArgument,
                  fmt::format("key layer_types has {} entries, num_hidden_layers is {}", list->size(), config.n_layers));
   }
+  const bool may_be_linear = config.architecture == Architecture::kQwen3Next;
   for (size_t layer = 0; layer < list->size(); ++layer) {
     const json::string* name = (*list)[layer].if_string();
     if (name == nullptr) return fields.Wrong("layer_types", "a list of strings");
-    if (*name != "full_attention") {
+    if (may_be_linear && *name == "linear_attention") {
+      config.layer_kinds.push_back(LayerKind::kGatedDeltaNet);
+    } else if (*name == "full_attention") {
+      if (may_be_linear) config.layer_kinds.push_back(LayerKind::kFullAttention);
+    } else {
       return Error(Code::kUnsupported,
                    fmt::format("layer_types[{}] \"{}\" is not supported", layer, Shown(View(*name))));
     }
   }
+  return true;
+}
+
+// Every interval-th layer is full attention, the others are recurrent, unless layer_types says which are.
+Result<void> ReadLayerKinds(const Fields& fields, ModelConfig& config) {
+  QUERN_ASSIGN(const bool listed, ReadLayerTypes(fields, config));
+  if (config.architecture != Architecture::kQwen3Next) return {};
+  QUERN_ASSIGN(const int interval, fields.IntOr("full_attention_interval", kDefaultFullAttentionInterval));
+  if (!listed) config.layer_kinds = LayerKindsOf(config.n_layers, interval);
+  return {};
+}
+
+Result<void> ReadDeltaNet(const Fields& fields, ModelConfig& config) {
+  QUERN_ASSIGN(config.n_linear_key_heads, fields.Int("linear_num_key_heads"));
+  QUERN_ASSIGN(config.n_linear_value_heads, fields.Int("linear_num_value_heads"));
+  QUERN_ASSIGN(config.linear_key_dim, fields.Int("linear_key_head_dim"));
+  QUERN_ASSIGN(config.linear_value_dim, fields.Int("linear_value_head_dim"));
+  QUERN_ASSIGN(config.conv_width, fields.Int("linear_conv_kernel_dim"));
+  QUERN_ASSIGN(config.d_ff_shared, fields.Int("shared_expert_intermediate_size"));
   return {};
 }
 
@@ -230,12 +260,6 @@ Result<void> ReadRopeObject(const Fields& fields, std::string_view key, ModelCon
                    fmt::format("key rope_theta says {} but {}.rope_theta says {}", config.rope_theta, key, theta));
     }
     config.rope_theta = theta;
-  }
-  if (rope.Find("partial_rotary_factor") != nullptr) {
-    QUERN_ASSIGN(const double partial, rope.Number("partial_rotary_factor"));
-    if (partial != 1) {
-      return Error(Code::kUnsupported, fmt::format("{}.partial_rotary_factor {} is not supported", key, partial));
-    }
   }
   QUERN_ASSIGN(std::string_view type, rope.String("rope_type"));
   if (type.empty()) {
@@ -266,6 +290,40 @@ Result<void> ReadRopeObject(const Fields& fields, std::string_view key, ModelCon
   return {};
 }
 
+// partial_rotary_factor stands beside rope_theta or, in newer files, with it in rope_parameters.
+Result<void> ReadPartialRotary(const Fields& fields, ModelConfig& config) {
+  const bool may_be_partial = config.architecture == Architecture::kQwen3Next;
+  std::optional<double> factor;
+  for (const std::string_view place : {"", "rope_scaling", "rope_parameters"}) {
+    const json::object* object = nullptr;
+    if (!place.empty()) {
+      QUERN_ASSIGN(object, fields.Object(place));
+      if (object == nullptr) continue;
+    }
+    const Fields here = object == nullptr ? fields : Fields(*object, fmt::format("{}.", place));
+    if (here.Find("partial_rotary_factor") == nullptr) continue;
+    QUERN_ASSIGN(const double seen, here.Number("partial_rotary_factor"));
+    if (seen != 1 && !may_be_partial) {
+      return Error(Code::kUnsupported, fmt::format("{} {} is not supported for {}", here.Path("partial_rotary_factor"),
+                                                   seen, ArchitectureName(config.architecture)));
+    }
+    if (factor.has_value() && *factor != seen) {
+      return Error(Code::kInvalidArgument,
+                   fmt::format("{} says {} but {} was said before", here.Path("partial_rotary_factor"), seen, *factor));
+    }
+    factor = seen;
+  }
+  if (!may_be_partial) return {};
+  const double part = factor.value_or(kDefaultPartialRotary);
+  if (!(part > 0 && part <= 1)) {
+    return Error(Code::kInvalidArgument,
+                 fmt::format("key partial_rotary_factor is {}, expected above 0, up to 1", part));
+  }
+  // Rounded down, as the reference does. At least 1, so that an absurdly small factor is refused and not read as "all".
+  config.n_rotary_dims = std::max(static_cast<int>(config.head_dim * part), 1);
+  return {};
+}
+
 Result<void> ReadRope(const Fields& fields, ModelConfig& config) {
   const bool has_theta = fields.Find("rope_theta") != nullptr;
   if (has_theta) {
@@ -275,11 +333,7 @@ Result<void> ReadRope(const Fields& fields, ModelConfig& config) {
   if (!has_theta && (parameters == nullptr || !parameters->contains("rope_theta"))) {
     return Error(Code::kCorrupt, "key rope_theta is missing (and rope_parameters.rope_theta): expected a number");
   }
-  if (fields.Find("partial_rotary_factor") != nullptr) {
-    QUERN_ASSIGN(const double partial, fields.Number("partial_rotary_factor"));
-    if (partial != 1)
-      return Error(Code::kUnsupported, fmt::format("partial_rotary_factor {} is not supported", partial));
-  }
+  QUERN_TRY(ReadPartialRotary(fields, config));
   QUERN_TRY(ReadRopeObject(fields, "rope_scaling", config));
   return ReadRopeObject(fields, "rope_parameters", config);
 }
@@ -296,14 +350,15 @@ Result<void> ReadMoe(const Fields& fields, ModelConfig& config) {
   return {};
 }
 
-// Without the key: hidden_size / num_attention_heads, and 128 for dense qwen3, as the reference's classes have it.
+// Without the key: hidden_size / num_attention_heads, 128 for dense qwen3 and 256 for qwen3_next, as the reference's
+// classes have it.
 Result<void> ReadHeadDim(const Fields& fields, ModelConfig& config) {
   if (fields.Find("head_dim") != nullptr) {
     QUERN_ASSIGN(config.head_dim, fields.Int("head_dim"));
     return {};
   }
-  if (config.architecture == Architecture::kQwen3) {
-    config.head_dim = 128;
+  if (config.architecture == Architecture::kQwen3 || config.architecture == Architecture::kQwen3Next) {
+    config.head_dim = config.architecture == Architecture::kQwen3 ? 128 : 256;
     return {};
   }
   if (config.n_heads <= 0 || config.d_model % config.n_heads != 0) {
@@ -326,6 +381,7 @@ Result<ModelConfig> ParseConfig(std::string_view text) {
   QUERN_TRY(CheckDTypeName(fields));
   config.attention_bias = config.architecture == Architecture::kQwen2;
   config.qk_norm = config.architecture != Architecture::kQwen2;
+  config.attention_gate = config.architecture == Architecture::kQwen3Next;
   QUERN_ASSIGN(config.d_model, fields.Int("hidden_size"));
   QUERN_ASSIGN(config.n_layers, fields.Int("num_hidden_layers"));
   QUERN_ASSIGN(config.n_heads, fields.Int("num_attention_heads"));
@@ -337,10 +393,13 @@ Result<ModelConfig> ParseConfig(std::string_view text) {
   config.norm_eps = static_cast<float>(eps);
   QUERN_TRY(ReadRope(fields, config));
   QUERN_ASSIGN(config.tied_embeddings, fields.BoolOr("tie_word_embeddings", false));
-  if (config.architecture == Architecture::kQwen3Moe) QUERN_TRY(ReadMoe(fields, config));
+  if (config.architecture == Architecture::kQwen3Moe || config.architecture == Architecture::kQwen3Next) {
+    QUERN_TRY(ReadMoe(fields, config));
+  }
   QUERN_ASSIGN(config.d_ff, fields.IntOr("intermediate_size", 0));
   QUERN_ASSIGN(config.eos_tokens, fields.Ints("eos_token_id", kMaxEosTokens));
-  QUERN_TRY(CheckLayerTypes(fields, config));
+  QUERN_TRY(ReadLayerKinds(fields, config));
+  if (config.architecture == Architecture::kQwen3Next) QUERN_TRY(ReadDeltaNet(fields, config));
   return FinishConfig(std::move(config));
 }
 

@@ -188,14 +188,14 @@ TEST(ParseConfig, NamesWhatIsWrong) {
        "invalid_argument: YaRN attention_factor is 0, expected above 0, up to 100"},
       {R"({"rope_scaling":{"type":"yarn","factor":2},"rope_parameters":{"rope_type":"yarn","factor":3}})",
        "invalid_argument: keys rope_scaling and rope_parameters contradict each other"},
-      {R"({"partial_rotary_factor":0.25})", "unsupported: partial_rotary_factor 0.25 is not supported"},
+      {R"({"partial_rotary_factor":0.25})", "unsupported: key partial_rotary_factor 0.25 is not supported for qwen2"},
       {R"({"layer_types":["full_attention"]})",
        "invalid_argument: key layer_types has 1 entries, num_hidden_layers is 3"},
       {R"({"layer_types":["full_attention","full_attention","sliding_attention"]})",
        "unsupported: layer_types[2] \"sliding_attention\" is not supported"},
       {R"({"architectures":["LlamaForCausalLM"],"model_type":"llama"})",
-       "unsupported: architecture LlamaForCausalLM (model_type llama) is not supported: this build runs qwen2, qwen3 "
-       "and qwen3_moe"},
+       "unsupported: architecture LlamaForCausalLM (model_type llama) is not supported: this build runs qwen2, "
+       "qwen3, qwen3_moe and qwen3_next"},
       {R"({"architectures":["Qwen2ForCausalLM"],"model_type":"qwen3"})",
        "invalid_argument: key architectures says Qwen2ForCausalLM but model_type says qwen3"},
       {R"({"architectures":null,"model_type":null})",
@@ -221,6 +221,68 @@ TEST(ParseConfig, NamesWhatIsWrongWithExperts) {
       {R"({"use_qk_norm":false})", "unsupported: use_qk_norm false for qwen3_moe is not supported"},
   };
   for (const BadConfig& row : rows) EXPECT_EQ(ErrorOf(MoeBase(), row.change), row.message) << row.change;
+}
+
+json::object NextBase() {
+  return json::parse(R"({"architectures":["Qwen3NextForCausalLM"],"model_type":"qwen3_next","hidden_size":64,
+    "num_hidden_layers":8,"num_attention_heads":4,"num_key_value_heads":2,"head_dim":16,"intermediate_size":80,
+    "vocab_size":300,"max_position_embeddings":512,"rms_norm_eps":1e-6,"rope_theta":5000000,"rope_scaling":null,
+    "partial_rotary_factor":0.5,"full_attention_interval":4,"num_experts":8,"num_experts_per_tok":2,
+    "moe_intermediate_size":16,"shared_expert_intermediate_size":24,"norm_topk_prob":true,"linear_num_key_heads":2,
+    "linear_num_value_heads":4,"linear_key_head_dim":8,"linear_value_head_dim":12,"linear_conv_kernel_dim":4})")
+      .as_object();
+}
+
+TEST(ParseConfig, ReadsRecurrentLayersInBothSpellings) {
+  const auto config = Parse(NextBase());
+  ASSERT_TRUE(config.has_value()) << config.error().ToString();
+  EXPECT_EQ(config->CountLayers(LayerKind::kFullAttention), 2);
+  EXPECT_EQ(config->KindOf(3), LayerKind::kFullAttention);
+  EXPECT_EQ(config->KindOf(4), LayerKind::kGatedDeltaNet);
+  EXPECT_EQ(config->RotaryDims(), 8);
+  EXPECT_TRUE(config->attention_gate);
+  EXPECT_EQ(config->KvBytesPerToken(2), 2 * 2 * 2 * 16 * 2);
+  EXPECT_EQ(config->ConvChannels(), 2 * 2 * 8 + 4 * 12);
+  EXPECT_EQ(config->StateBytesPerSequence(), 6 * 4 * (4 * 8 * 12 + 3 * 80));
+
+  json::object newer = NextBase();
+  for (const char* key : {"rope_theta", "rope_scaling", "partial_rotary_factor", "full_attention_interval"}) {
+    newer.erase(key);
+  }
+  newer["rope_parameters"] = json::parse(R"({"rope_type":"default","rope_theta":5000000,"partial_rotary_factor":0.5})");
+  newer["layer_types"] = json::parse(R"(["linear_attention","linear_attention","linear_attention","full_attention",
+    "linear_attention","linear_attention","linear_attention","full_attention"])");
+  const auto other = Parse(newer);
+  ASSERT_TRUE(other.has_value()) << other.error().ToString();
+  EXPECT_EQ(*other, *config);
+
+  json::object silent = NextBase();
+  silent.erase("partial_rotary_factor");
+  silent.erase("full_attention_interval");
+  const auto defaults = Parse(silent);
+  ASSERT_TRUE(defaults.has_value()) << defaults.error().ToString();
+  EXPECT_EQ(defaults->RotaryDims(), 4);
+  EXPECT_EQ(defaults->layer_kinds, config->layer_kinds);
+}
+
+TEST(ParseConfig, NamesWhatIsWrongWithRecurrentLayers) {
+  const BadConfig rows[] = {
+      {R"({"linear_num_key_heads":null})",
+       "corrupt: key linear_num_key_heads is missing: expected an integer from 0 to 2147483647"},
+      {R"({"linear_num_value_heads":3})",
+       "invalid_argument: linear_num_value_heads 3 is no multiple of linear_num_key_heads 2"},
+      {R"({"linear_key_head_dim":0})", "invalid_argument: linear_key_head_dim is 0, expected 1 to 1024"},
+      {R"({"linear_conv_kernel_dim":17})", "invalid_argument: linear_conv_kernel_dim is 17, expected 1 to 16"},
+      {R"({"partial_rotary_factor":0})", "invalid_argument: key partial_rotary_factor is 0, expected above 0, up to 1"},
+      {R"({"partial_rotary_factor":0.2})", "invalid_argument: 3 of 16 dims are rotated, expected an even number"},
+      {R"({"partial_rotary_factor":0.01})", "invalid_argument: rotary dims is 1, expected 2 to 16"},
+      {R"({"rope_parameters":{"partial_rotary_factor":0.25}})",
+       "invalid_argument: key rope_parameters.partial_rotary_factor says 0.25 but 0.5 was said before"},
+      {R"({"full_attention_interval":0})", "unsupported: a model without a layer of full attention is not supported"},
+      {R"({"layer_types":["linear_attention"]})",
+       "invalid_argument: key layer_types has 1 entries, num_hidden_layers is 8"},
+  };
+  for (const BadConfig& row : rows) EXPECT_EQ(ErrorOf(NextBase(), row.change), row.message) << row.change;
 }
 
 TEST(ParseConfig, RefusesWhatIsNotAnObject) {
@@ -280,7 +342,7 @@ constexpr PublishedRow kRows[] = {
     {"Qwen2.5-Coder-32B-Instruct", 32.764, 262144},
     {"Qwen3-Coder-30B-A3B-Instruct", 30.532, 96 * 1024},
     {"Qwen3-Coder-480B-A35B-Instruct", 480.155, 248 * 1024},
-    {"Qwen3-Coder-Next", 0, 0, "architecture Qwen3NextForCausalLM (model_type qwen3_next) is not supported"},
+    {"Qwen3-Coder-Next", 79.674, 24 * 1024},
     {"Qwen3-Coder-30B-A3B-Instruct-FP8", 0, 0, "quantization_config.quant_method \"fp8\" is not supported"},
     {"Qwen3-Coder-480B-A35B-Instruct-FP8", 0, 0, "quantization_config.quant_method \"fp8\" is not supported"},
 };
@@ -303,6 +365,9 @@ TEST(PublishedConfigs, ParseWithTheirPublishedSizes) {
       ASSERT_TRUE(config.has_value()) << config.error().ToString();
       EXPECT_NEAR(static_cast<double>(config->CountParameters()) / 1e9, row.parameters_e9, 0.0006);
       EXPECT_EQ(config->KvBytesPerToken(2), row.kv_bytes_per_token);
+      // 36 layers of 32 heads of 128 x 128, and 3 columns of 8192 channels, in f32.
+      const bool recurrent = config->architecture == Architecture::kQwen3Next;
+      EXPECT_EQ(config->StateBytesPerSequence(), recurrent ? 36 * (32 * 128 * 128 + 3 * 8192) * 4 : 0);
     }
     if (file.at("generation_config").is_object()) {
       const auto generation = ParseGenerationConfig(json::serialize(file.at("generation_config")));

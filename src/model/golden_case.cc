@@ -54,6 +54,9 @@ GoldenCase::GoldenCase(const std::string& name) : name_(name), folder_(GoldenFol
   }
   bf16_hidden_difference_ = Numbers<float>(facts.at("bf16_hidden_difference"));
   bf16_logit_difference_ = facts.at("bf16_logit_difference").to_number<float>();
+  if (const auto* forms = facts.as_object().if_contains("f32_forms_difference")) {
+    f32_forms_difference_ = forms->to_number<float>();
+  }
   file_ = Must(os::MappedFile::Open(folder_ / "expected.safetensors"));
   tensors_ = Must(ParseSafetensors(file_->bytes(), "expected.safetensors")).tensors;
 }
@@ -85,7 +88,8 @@ fs::path GoldenFolder() { return "tests/golden/model"; }
 fs::path GgufFolder() { return "tests/golden/gguf_model"; }
 
 std::vector<std::string> GoldenCaseNames() {
-  return {"qwen2_untied", "qwen2_vocab", "qwen3_tied", "qwen3_yarn", "qwen3_moe_untied", "qwen3_moe_tied"};
+  return {"qwen2_untied",     "qwen2_vocab",    "qwen3_tied",        "qwen3_yarn",
+          "qwen3_moe_untied", "qwen3_moe_tied", "qwen3_next_untied", "qwen3_next_tied"};
 }
 
 std::vector<std::string> AvailableIsas() {

@@ -41,6 +41,7 @@ class GoldenCase {
   const std::vector<GoldenGreedy>& greedy() const { return greedy_; }
   const std::vector<float>& bf16_hidden_difference() const { return bf16_hidden_difference_; }
   float bf16_logit_difference() const { return bf16_logit_difference_; }
+  float f32_forms_difference() const { return f32_forms_difference_; }  // 0 where the reference has one form only
 
   // "f32.hidden" [n_layers + 2, n_rows, d_model], "wide.logits" [n_rows, n_columns], ...
   std::vector<float> Floats(const std::string& name) const;
@@ -55,6 +56,7 @@ class GoldenCase {
   std::vector<GoldenGreedy> greedy_;
   std::vector<float> bf16_hidden_difference_;
   float bf16_logit_difference_ = 0;
+  float f32_forms_difference_ = 0;
   std::shared_ptr<const os::MappedFile> file_;
   std::vector<StoredTensor> tensors_;
 };

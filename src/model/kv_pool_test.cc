@@ -54,10 +54,10 @@ TEST(KvPool, TruncateAndDestructionReturnPages) {
     SequenceStateBody a(*pool);
     ASSERT_TRUE(a.Reserve(4 * kKvPageTokens).has_value());
     a.Advance(3 * kKvPageTokens + 1);
-    a.Truncate(kKvPageTokens + 1);
+    ASSERT_TRUE(a.Truncate(kKvPageTokens + 1).has_value());
     EXPECT_EQ(a.n_tokens(), kKvPageTokens + 1);
     EXPECT_EQ(pool->n_free_pages(), 2);
-    a.Truncate(kKvPageTokens);
+    ASSERT_TRUE(a.Truncate(kKvPageTokens).has_value());
     EXPECT_EQ(pool->n_free_pages(), 3);
   }
   EXPECT_EQ(pool->n_free_pages(), 4);

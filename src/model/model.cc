@@ -49,6 +49,10 @@ class ModelBody final : public Model {
   uint64_t weight_bytes() const override { return weights_.n_bytes; }
   int kv_value_bytes() const override { return weights_.kv_type == kernels::KvType::kF32 ? 4 : 2; }
   kernels::KvLayout kv_layout() const { return LayoutOf(config(), weights_.kv_type); }
+  StateLayout state_layout() const {
+    return {.n_layers = config().CountLayers(LayerKind::kGatedDeltaNet),
+            .floats_per_layer = static_cast<size_t>(config().StateFloatsPerLayer())};
+  }
 
   Result<ForwardResult> Forward(std::span<const Segment> segments, Activations& activations, ThreadPool& pool,
                                 const LayerObserver* observer) const override;
@@ -79,7 +83,8 @@ Result<void> ModelBody::CheckSegments(std::span<const Segment> segments) const {
     const auto& sequence = static_cast<const SequenceStateBody&>(*segment.sequence);
     const kernels::KvLayout& layout = sequence.pool().layout();
     QUERN_CHECK(layout.type == weights_.kv_type && layout.head_dim == c.head_dim && layout.n_kv_heads == c.n_kv_heads &&
-                sequence.pool().n_layers() == c.n_layers);  // a pool of another model
+                sequence.pool().n_layers() == c.CountLayers(LayerKind::kFullAttention) &&
+                sequence.pool().states() == state_layout());  // a pool of another model
     const int64_t end = sequence.n_tokens() + static_cast<int64_t>(segment.tokens.size());
     if (end > c.context_length) {
       return Error(Code::kInvalidArgument, fmt::format("forward: segment {} reaches position {}, the context holds {}",
@@ -88,6 +93,11 @@ Result<void> ModelBody::CheckSegments(std::span<const Segment> segments) const {
     if (end > sequence.n_reserved()) {
       return Error(Code::kInvalidArgument, fmt::format("forward: segment {} reaches position {}, {} are reserved", i,
                                                        end, sequence.n_reserved()));
+    }
+    if (!sequence.CanContinue()) {
+      return Error(Code::kInvalidArgument, fmt::format("forward: segment {}: an earlier forward pass broke off in this "
+                                                       "sequence after {} tokens",
+                                                       i, sequence.n_tokens()));
     }
     for (const TokenId id : segment.tokens) {
       if (id < 0 || id >= c.vocab) {
@@ -101,8 +111,10 @@ Result<void> ModelBody::CheckSegments(std::span<const Segment> segments) const {
 void ModelBody::FillRows(std::span<const Segment> segments, ActivationsBody& act) const {
   act.rows.clear();
   act.logit_rows.clear();
+  act.runs.clear();
   for (const Segment& segment : segments) {
     auto* sequence = static_cast<SequenceStateBody*>(segment.sequence);
+    act.runs.push_back({sequence, static_cast<int>(act.rows.size()), static_cast<int>(segment.tokens.size())});
     for (size_t i = 0; i < segment.tokens.size(); ++i) {
       const bool wants_logits =
           segment.logits == LogitsFor::kAll || (segment.logits == LogitsFor::kLast && i + 1 == segment.tokens.size());
@@ -161,6 +173,7 @@ Result<ForwardResult> ModelBody::Forward(std::span<const Segment> segments, Acti
   auto& act = static_cast<ActivationsBody&>(activations);
   FillRows(segments, act);
   ForwardContext ctx = Begin(act, pool);
+  for (const BatchRun& run : act.runs) run.sequence->Begin();
   const std::span<const float> x(ctx.x, act.rows.size() * static_cast<size_t>(config().d_model));
   if (observer != nullptr) (*observer)(-1, x, ctx.n_rows());
   for (int layer = 0; layer < config().n_layers; ++layer) {
@@ -168,9 +181,7 @@ Result<ForwardResult> ModelBody::Forward(std::span<const Segment> segments, Acti
     if (observer != nullptr) (*observer)(layer, x, ctx.n_rows());
   }
   const ForwardResult result = Finish(ctx, observer);
-  for (const Segment& segment : segments) {
-    static_cast<SequenceStateBody*>(segment.sequence)->Advance(static_cast<int>(segment.tokens.size()));
-  }
+  for (const BatchRun& run : act.runs) run.sequence->Advance(run.n_rows);
   return result;
 }
 
@@ -178,7 +189,8 @@ Result<ForwardResult> ModelBody::Forward(std::span<const Segment> segments, Acti
 
 Result<std::unique_ptr<KvPool>> KvPool::Create(const Model& model, int n_pages) {
   const auto& body = static_cast<const ModelBody&>(model);
-  return KvPoolBody::Map(body.kv_layout(), model.config().n_layers, n_pages);
+  return KvPoolBody::Map(body.kv_layout(), model.config().CountLayers(LayerKind::kFullAttention), n_pages,
+                         body.state_layout());
 }
 
 std::unique_ptr<Activations> Activations::Create() { return std::make_unique<ActivationsBody>(); }

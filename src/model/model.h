@@ -1,6 +1,6 @@
 // A loaded checkpoint that can compute. State is split in four: ModelConfig (numbers), the weights inside Model (const
 // after load), Activations (scratch, one per caller of Forward), SequenceState (one per sequence: its place in the KV
-// pool and, later, recurrent state).
+// pool and its recurrent state).
 #pragma once
 
 #include <cstddef>
@@ -40,6 +40,20 @@ class KvPool {
   virtual int n_free_pages() const = 0;
   virtual size_t bytes_total() const = 0;
   virtual size_t bytes_used() const = 0;  // of the pages that sequences hold, whole pages
+
+  // Recurrent state lies outside the pages: bytes that every sequence needs from its first token on, and bytes that
+  // sequences and snapshots of this pool hold now. 0 for a model without recurrent layers.
+  virtual size_t state_bytes_per_sequence() const { return 0; }
+  virtual size_t state_bytes_used() const { return 0; }
+};
+
+// The recurrent state of a sequence at one position. Owned by whoever took it; engine thread only; the pool outlives
+// it. Its keys and values stay in the sequence: a snapshot is of use only together with the sequence it was taken from.
+class StateSnapshot {
+ public:
+  virtual ~StateSnapshot() = default;
+  virtual int n_tokens() const = 0;
+  virtual size_t bytes() const = 0;  // 0 for a model without recurrent layers
 };
 
 // One sequence's timeline; returns its pages to the pool on destruction. Engine thread only.
@@ -51,11 +65,36 @@ class SequenceState {
   // Tokens whose keys and values are stored: the position of the next token.
   virtual int n_tokens() const = 0;
 
-  // Makes sure that n more tokens fit. Errors: kExhausted (no free pages; nothing changed).
+  // Makes sure that n more tokens fit; the first call takes the recurrent state's memory too. Errors: kExhausted (no
+  // free pages, no memory; nothing changed).
   virtual Result<void> Reserve(int n) = 0;
 
-  // Forgets everything from position n on and returns the pages that are then empty; 0 <= n <= n_tokens().
-  virtual void Truncate(int n) = 0;
+  // Forgets everything from position n on and returns the pages that are then empty; 0 <= n <= n_tokens(). A recurrent
+  // state holds one position only: with recurrent layers n must be n_tokens() or 0, any other position is reached by
+  // Restore. Errors: kUnsupported (another n with recurrent layers; nothing changed).
+  virtual Result<void> Truncate(int n) = 0;
+
+  // The state at n_tokens(), to come back to. Errors: kExhausted (no memory), kInvalidArgument (see CanContinue).
+  virtual Result<std::unique_ptr<StateSnapshot>> Snapshot() const {
+    return Error(Code::kUnsupported, "this sequence takes no snapshots");
+  }
+
+  // Goes back to where a snapshot of this sequence was taken; works for every model, any number of times, and mends a
+  // state that cannot continue. Errors: kInvalidArgument (a snapshot of another sequence, or what it was taken of has
+  // been forgotten meanwhile; nothing changed).
+  virtual Result<void> Restore(const StateSnapshot& /*snapshot*/) {
+    return Error(Code::kUnsupported, "this sequence takes no snapshots");
+  }
+
+  // A second sequence with the same tokens behind it, in pages and state of its own. Errors: kExhausted (no free pages,
+  // no memory), kInvalidArgument (see CanContinue).
+  virtual Result<std::unique_ptr<SequenceState>> Fork() const {
+    return Error(Code::kUnsupported, "this sequence cannot be forked");
+  }
+
+  // False after a Forward that threw in the middle: a recurrent state is then neither here nor there. Forward, Snapshot
+  // and Fork refuse the sequence until Restore or Truncate(0).
+  virtual bool CanContinue() const { return true; }
 };
 
 enum class LogitsFor { kNone, kLast, kAll };
@@ -77,7 +116,7 @@ struct LoadOptions {
 
 // What one kind of tensor takes in the checkpoint, for `quern inspect`.
 struct TensorClassInfo {
-  std::string name;   // "embedding", "attention", "experts", "ffn", "router", "norms", "lm_head"
+  std::string name;   // "embedding", "attention", "linear", "experts", "ffn", "router", "norms", "lm_head"
   std::string types;  // e.g. "bf16" or "q4_k, q6_k"
   int64_t n_parameters = 0;
   uint64_t n_bytes = 0;
@@ -121,7 +160,7 @@ class Model {
   // Computes all segments in one batch and appends their tokens to the sequences. A row's result depends on that
   // row's sequence alone: not on the batch, not on how the sequence was cut into segments, not on pool.n_threads().
   // Space must have been reserved. Errors: kInvalidArgument (no segments, an empty one, a sequence named twice, an id
-  // out of range, context exceeded, space not reserved); then nothing has changed.
+  // out of range, context exceeded, space not reserved, a sequence that cannot continue); then nothing has changed.
   virtual Result<ForwardResult> Forward(std::span<const Segment> segments, Activations& activations, ThreadPool& pool,
                                         const LayerObserver* observer = nullptr) const = 0;
 };

@@ -92,15 +92,17 @@ class ModelGolden : public testing::TestWithParam<std::pair<std::string, std::st
     ASSERT_EQ(seen.hidden.size(), hidden.size());
     const size_t n_layers = golden.bf16_hidden_difference().size();
     const size_t n = hidden.size() / n_layers;
+    // A third form, with its own order of sums, may be as far from each of the reference's two as they from each other.
+    const float allowed = std::max(1e-4F, 2 * golden.f32_forms_difference());
     float worst = 0;
     for (size_t layer = 0; layer < n_layers; ++layer) {
       const std::span<const float> expected = std::span(hidden).subspan(layer * n, n);
       const float off = LargestDifference(std::span(seen.hidden).subspan(layer * n, n), expected) / Spread(expected);
-      EXPECT_LE(off, 1e-4F) << "hidden state after layer " << static_cast<int>(layer) - 1;
+      EXPECT_LE(off, allowed) << "hidden state after layer " << static_cast<int>(layer) - 1;
       worst = std::max(worst, off);
     }
     const float off = LargestDifference(seen.logits, logits) / Spread(logits);
-    EXPECT_LE(off, 1e-4F) << "logits";
+    EXPECT_LE(off, allowed) << "logits";
     fmt::print("{} {} {}: hidden within {:.1e}, logits within {:.1e} of the spread\n", golden.name(), run, isa(), worst,
                off);
   }
@@ -186,8 +188,8 @@ TEST_P(ModelGolden, Bf16ChoosesAsTheReferenceAtEveryStepOutsideItsRounding) {
   int n_same = 0, n_steps = 0;
   for (const GoldenGreedy& greedy : golden.greedy()) {
     const auto sequence = runner.NewSequence();
-    runner.Run(*sequence, greedy.prompt, LogitsFor::kNone);
-    sequence->Truncate(static_cast<int>(greedy.prompt.size()) - 1);
+    const std::span<const TokenId> head = std::span(greedy.prompt).first(greedy.prompt.size() - 1);
+    if (!head.empty()) runner.Run(*sequence, head, LogitsFor::kNone);
     std::vector<TokenId> tokens = greedy.bf16_ids;
     tokens.insert(tokens.begin(), greedy.prompt.back());
     tokens.pop_back();

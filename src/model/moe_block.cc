@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <array>
 
+#include "kernels/delta_net.h"
 #include "kernels/ops.h"
 #include "model/blocks.h"
 
@@ -82,6 +84,32 @@ void Down(const MoeWeights& moe, const float* mid, float* out, ForwardContext& c
   kernels::MatMul(act.jobs, act.matmul, ctx.pool);
 }
 
+// x += sigmoid(gate h) * shared(h), after the routed experts: their buffers are free again.
+void AddShared(const MoeWeights& moe, const float* h, ForwardContext& ctx) {
+  const ModelConfig& c = ctx.config;
+  ActivationsBody& act = ctx.act;
+  const auto n = static_cast<size_t>(ctx.n_rows());
+  const int64_t d_ff = c.d_ff_shared;
+  float* gate = act.gate.Get(n * static_cast<size_t>(d_ff));
+  float* up = act.up.Get(n * static_cast<size_t>(d_ff));
+  float* out = act.down.Get(n * static_cast<size_t>(c.d_model));
+  float* weight = act.shared_gate.Get(n);
+  const kernels::RowsIn in = ctx.In(h, c.d_model);
+  const std::array<kernels::MatMulJob, 3> jobs{{
+      {.weights = &moe.shared.gate, .x = in, .y = {gate, d_ff}, .bias = nullptr, .gather = {}},
+      {.weights = &moe.shared.up, .x = in, .y = {up, d_ff}, .bias = nullptr, .gather = {}},
+      {.weights = &moe.shared_gate_matrix, .x = in, .y = {weight, 1}, .bias = nullptr, .gather = {}},
+  }};
+  kernels::MatMul(jobs, act.matmul, ctx.pool);
+  kernels::SiluMulRows(ctx.In(gate, d_ff), ctx.In(up, d_ff), d_ff, {gate, d_ff}, ctx.pool);
+  kernels::MatMul(
+      {.weights = &moe.shared.down, .x = ctx.In(gate, d_ff), .y = {out, c.d_model}, .bias = nullptr, .gather = {}},
+      act.matmul, ctx.pool);
+  ctx.ForRows(c.d_model, [&](int64_t row) {
+    kernels::AddScaled(out + row * c.d_model, kernels::Sigmoid(weight[row]), c.d_model, ctx.x + row * c.d_model);
+  });
+}
+
 }  // namespace
 
 void MoeBlock(const LayerWeights& weights, const MoeWeights& moe, ForwardContext& ctx) {
@@ -112,6 +140,7 @@ void MoeBlock(const LayerWeights& weights, const MoeWeights& moe, ForwardContext
                          ctx.x + row * c.d_model);
     }
   });
+  if (c.d_ff_shared > 0) AddShared(moe, h, ctx);
 }
 
 }  // namespace quern::model

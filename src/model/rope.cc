@@ -17,8 +17,8 @@ YarnRange YarnRangeOf(const YarnScaling& yarn, int rotary_dims, double rope_thet
   return range;
 }
 
-RopeTable::RopeTable(const ModelConfig& config) : frequencies_(static_cast<size_t>(config.head_dim / 2)) {
-  const auto dims = static_cast<float>(config.head_dim);
+RopeTable::RopeTable(const ModelConfig& config) : frequencies_(static_cast<size_t>(config.RotaryDims() / 2)) {
+  const auto dims = static_cast<float>(config.RotaryDims());
   const auto base = static_cast<float>(config.rope_theta);
   const auto period = [&](size_t i) {
     return static_cast<float>(
@@ -28,7 +28,7 @@ RopeTable::RopeTable(const ModelConfig& config) : frequencies_(static_cast<size_
   if (!config.yarn) return;
 
   const YarnScaling& yarn = *config.yarn;
-  const YarnRange range = YarnRangeOf(yarn, config.head_dim, config.rope_theta);
+  const YarnRange range = YarnRangeOf(yarn, config.RotaryDims(), config.rope_theta);
   const auto low = static_cast<float>(range.low);
   const auto width = static_cast<float>(range.high - range.low);
   for (size_t i = 0; i < frequencies_.size(); ++i) {

@@ -18,7 +18,14 @@ constexpr size_t kMaxNamesInMessage = 8;
 bool IsKnownExtra(std::string_view name, const ModelConfig& config) {
   if (name.starts_with("mtp.") || name.starts_with("model.mtp.")) return true;
   if (name.ends_with(".rotary_emb.inv_freq") || name == "rope_freqs.weight") return true;
-  return name == "lm_head.weight" && config.tied_embeddings;  // a copy that some savers write
+  if (name == "lm_head.weight" && config.tied_embeddings) return true;  // a copy that some savers write
+  // GGUF appends the multi-token prediction blocks to the layers; their own tensors keep GGUF's names.
+  for (int block = config.n_layers; block < config.n_layers + config.n_mtp_layers; ++block) {
+    if (name.starts_with(fmt::format("model.layers.{}.", block)) || name.starts_with(fmt::format("blk.{}.", block))) {
+      return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace
@@ -100,13 +107,22 @@ Result<EmbeddingTable> WeightLoader::EmbeddingOf(std::string_view name, int64_t 
                         .rows = tensor->bytes.data()};
 }
 
+Result<std::vector<float>> WeightLoader::NormOf(std::string_view name, int64_t size) {
+  QUERN_ASSIGN(std::vector<float> w, VectorOf(name, size, "norms"));
+  // GGUF's converters have added it.
+  if (config().architecture == Architecture::kQwen3Next && checkpoint_.format() == CheckpointFormat::kSafetensors) {
+    for (float& v : w) v += 1.0F;
+  }
+  return w;
+}
+
 Result<AttentionWeights> WeightLoader::Attention(const std::string& prefix) {
   const ModelConfig& c = config();
   const int64_t d_q = int64_t{c.n_heads} * c.head_dim;
   const int64_t d_kv = int64_t{c.n_kv_heads} * c.head_dim;
   const std::string p = prefix + "self_attn.";
   AttentionWeights w;
-  QUERN_ASSIGN(w.q, MatrixOf(p + "q_proj.weight", d_q, c.d_model, "attention"));
+  QUERN_ASSIGN(w.q, MatrixOf(p + "q_proj.weight", c.attention_gate ? 2 * d_q : d_q, c.d_model, "attention"));
   QUERN_ASSIGN(w.k, MatrixOf(p + "k_proj.weight", d_kv, c.d_model, "attention"));
   QUERN_ASSIGN(w.v, MatrixOf(p + "v_proj.weight", d_kv, c.d_model, "attention"));
   QUERN_ASSIGN(w.o, MatrixOf(p + "o_proj.weight", c.d_model, d_q, "attention"));
@@ -116,8 +132,8 @@ Result<AttentionWeights> WeightLoader::Attention(const std::string& prefix) {
     QUERN_ASSIGN(w.v_bias, VectorOf(p + "v_proj.bias", d_kv, "attention"));
   }
   if (c.qk_norm) {
-    QUERN_ASSIGN(w.q_norm, VectorOf(p + "q_norm.weight", c.head_dim, "norms"));
-    QUERN_ASSIGN(w.k_norm, VectorOf(p + "k_norm.weight", c.head_dim, "norms"));
+    QUERN_ASSIGN(w.q_norm, NormOf(p + "q_norm.weight", c.head_dim));
+    QUERN_ASSIGN(w.k_norm, NormOf(p + "k_norm.weight", c.head_dim));
   }
   return w;
 }
@@ -125,9 +141,9 @@ Result<AttentionWeights> WeightLoader::Attention(const std::string& prefix) {
 Result<LayerWeights> WeightLoader::AttentionLayer(const std::string& prefix) {
   LayerWeights layer;
   layer.kind = LayerKind::kFullAttention;
-  QUERN_ASSIGN(layer.mixer_norm, VectorOf(prefix + "input_layernorm.weight", config().d_model, "norms"));
+  QUERN_ASSIGN(layer.mixer_norm, NormOf(prefix + "input_layernorm.weight", config().d_model));
   QUERN_ASSIGN(layer.attention, Attention(prefix));
-  QUERN_ASSIGN(layer.ffn_norm, VectorOf(prefix + "post_attention_layernorm.weight", config().d_model, "norms"));
+  QUERN_ASSIGN(layer.ffn_norm, NormOf(prefix + "post_attention_layernorm.weight", config().d_model));
   return layer;
 }
 
@@ -150,7 +166,23 @@ Result<MoeWeights> WeightLoader::Moe(const std::string& prefix) {
     QUERN_ASSIGN(FfnWeights expert, Ffn(fmt::format("{}experts.{}.", prefix, e), c.d_ff_expert, "experts"));
     w.experts.push_back(std::move(expert));
   }
+  if (c.d_ff_shared > 0) QUERN_TRY(SharedExpert(prefix, w));
   return w;
+}
+
+Result<void> WeightLoader::SharedExpert(const std::string& prefix, MoeWeights& moe) {
+  const ModelConfig& c = config();
+  const std::string gate = prefix + "shared_expert_gate.weight";
+  const StoredTensor* stored = checkpoint_.Find(gate);
+  if (stored != nullptr && stored->shape.size() == 1) {  // some GGUF converters drop the dim of one
+    QUERN_ASSIGN(moe.shared_gate, VectorOf(gate, c.d_model, "router"));
+  } else {
+    QUERN_ASSIGN(moe.shared_gate, F32MatrixOf(gate, 1, c.d_model, "router"));
+  }
+  QUERN_ASSIGN(moe.shared_gate_matrix,
+               kernels::Matrix::Prepare(DType::kF32, 1, c.d_model, std::as_bytes(std::span(moe.shared_gate))));
+  QUERN_ASSIGN(moe.shared, Ffn(prefix + "shared_expert.", c.d_ff_shared, "experts"));
+  return {};
 }
 
 Result<void> WeightLoader::CheckAllTaken() const {
@@ -187,14 +219,17 @@ Result<Weights> LoadWeights(const Checkpoint& checkpoint, const ProgressFn& prog
   w.layers.reserve(static_cast<size_t>(config.n_layers));
   for (int layer = 0; layer < config.n_layers; ++layer) {
     QUERN_ASSIGN(LayerWeights loaded, form.LoadLayer(loader, layer, fmt::format("model.layers.{}.", layer)));
+    loaded.kind_idx = static_cast<int>(std::ranges::count(w.layers, loaded.kind, &LayerWeights::kind));
     w.layers.push_back(std::move(loaded));
   }
-  QUERN_ASSIGN(w.final_norm, loader.VectorOf("model.norm.weight", config.d_model, "norms"));
+  QUERN_ASSIGN(w.final_norm, loader.NormOf("model.norm.weight", config.d_model));
   const char* head = config.tied_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
   QUERN_ASSIGN(w.lm_head, loader.MatrixOf(head, config.vocab, config.d_model, "lm_head"));
   QUERN_TRY(loader.CheckAllTaken());
 
-  if (w.layers.front().attention.q.type() == DType::kF32) w.kv_type = kernels::KvType::kF32;
+  const auto attention = std::ranges::find(w.layers, LayerKind::kFullAttention, &LayerWeights::kind);
+  QUERN_CHECK(attention != w.layers.end());  // FinishConfig refuses a model without
+  if (attention->attention.q.type() == DType::kF32) w.kv_type = kernels::KvType::kF32;
   w.classes = loader.Classes();
   w.n_bytes = loader.n_bytes();
   return w;

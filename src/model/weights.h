@@ -21,12 +21,28 @@
 namespace quern::model {
 
 struct AttentionWeights {
-  kernels::Matrix q;                  // [n_heads * head_dim, d_model]
+  kernels::Matrix q;                  // [n_heads * head_dim, d_model]; with a gate [n_heads * 2 * head_dim, d_model]:
+                                      // each head's query rows, then its gate rows
   kernels::Matrix k, v;               // [n_kv_heads * head_dim, d_model]
   kernels::Matrix o;                  // [d_model, n_heads * head_dim]
   std::vector<float> q_bias;          // [n_heads * head_dim], empty without biases
   std::vector<float> k_bias, v_bias;  // [n_kv_heads * head_dim]
   std::vector<float> q_norm, k_norm;  // [head_dim], empty without q/k norm
+};
+
+// Values: n_linear_value_heads * linear_value_dim; channels: ModelConfig::ConvChannels().
+struct DeltaNetWeights {
+  // One of two forms, as the file has it. qkvz: [channels + values, d_model], per key head its query, key, value and
+  // output gate rows. Or apart, all queries, keys and values in qkv [channels, d_model] and all gates in z
+  // [values, d_model]; then qkvz is empty.
+  kernels::Matrix qkvz;
+  kernels::Matrix qkv, z;
+  kernels::Matrix ba;       // [2 * n_linear_value_heads, d_model], per key head its beta rows, then its decay rows
+  kernels::Matrix out;      // [d_model, values]
+  std::vector<float> conv;  // [conv_width, channels]
+  std::vector<float> decay_rate;  // [n_linear_value_heads], negative: -exp(A_log)
+  std::vector<float> dt_bias;     // [n_linear_value_heads]
+  std::vector<float> norm;        // [linear_value_dim]
 };
 
 struct FfnWeights {
@@ -35,15 +51,20 @@ struct FfnWeights {
 };
 
 struct MoeWeights {
-  std::vector<float> router;        // [n_experts, d_model]: always f32, so that no type decides which experts run
-  kernels::Matrix router_matrix;    // view of router
-  std::vector<FfnWeights> experts;  // d_ff_expert wide
+  std::vector<float> router;           // [n_experts, d_model]: always f32, so that no type decides which experts run
+  kernels::Matrix router_matrix;       // view of router
+  std::vector<FfnWeights> experts;     // d_ff_expert wide
+  std::vector<float> shared_gate;      // [d_model]; empty without a shared expert
+  kernels::Matrix shared_gate_matrix;  // view of shared_gate
+  FfnWeights shared;                   // d_ff_shared wide
 };
 
 struct LayerWeights {
   LayerKind kind = LayerKind::kFullAttention;
   std::vector<float> mixer_norm, ffn_norm;  // [d_model]
   AttentionWeights attention;               // of kFullAttention
+  DeltaNetWeights delta_net;                // of kGatedDeltaNet
+  int kind_idx = 0;  // how many layers of this kind stand before: its place in the KV pages or states
   std::variant<FfnWeights, MoeWeights> ffn;
 };
 
@@ -63,7 +84,7 @@ struct Weights {
   std::vector<float> final_norm;  // [d_model]
   kernels::Matrix lm_head;        // [vocab, d_model]; the embedding's bytes when tied
 
-  kernels::KvType kv_type = kernels::KvType::kF16;  // f32 when the matrices of layer 0 are
+  kernels::KvType kv_type = kernels::KvType::kF16;  // f32 when the first attention layer's matrices are
   std::vector<TensorClassInfo> classes;
   uint64_t n_bytes = 0;  // as computed with
 };
@@ -84,8 +105,12 @@ class WeightLoader {
                                          std::string_view tensor_class);
   Result<EmbeddingTable> EmbeddingOf(std::string_view name, int64_t rows, int64_t cols);
 
-  // What several architectures share. prefix: "model.layers.N.". The first one leaves ffn empty.
+  // The weights of a norm that multiplies: 1 is added where the file stores the distance from one.
+  Result<std::vector<float>> NormOf(std::string_view name, int64_t size);
+
+  // What several architectures share. prefix: "model.layers.N.". The first two leave ffn empty.
   Result<LayerWeights> AttentionLayer(const std::string& prefix);
+  Result<LayerWeights> DeltaNetLayer(const std::string& prefix);
   Result<FfnWeights> Ffn(const std::string& prefix, int64_t d_ff, std::string_view tensor_class);
   Result<MoeWeights> Moe(const std::string& prefix);
 
@@ -105,6 +130,9 @@ class WeightLoader {
   };
 
   Result<AttentionWeights> Attention(const std::string& prefix);
+  Result<std::vector<float>> ConvOf(const std::string& name);
+  Result<std::vector<float>> DecayRateOf(const std::string& prefix);
+  Result<void> SharedExpert(const std::string& prefix, MoeWeights& moe);
   Result<const StoredTensor*> Take(std::string_view name, std::span<const int64_t> shape,
                                    std::string_view tensor_class);
   Result<std::vector<float>> ReadF32(const StoredTensor& tensor) const;

@@ -64,6 +64,22 @@ def greedy(model, prompt):
 
 
 @torch.no_grad()
+def difference_of_forms(model, prompts):
+    """How far the reference's chunked form (whole prompts) and its recurrent form (token by token) are apart in f32:
+    the largest difference of two logits, as a part of the logits' standard deviation."""
+    whole, stepped = [], []
+    for ids in prompts:
+        whole.append(model(torch.tensor([ids])).logits[0])
+        cache = None
+        for token in ids:
+            out = model(torch.tensor([[token]]), past_key_values=cache, use_cache=True)
+            cache = out.past_key_values
+            stepped.append(out.logits[0, -1])
+    whole = torch.cat(whole)
+    return float((torch.stack(stepped) - whole).abs().max() / whole.std())
+
+
+@torch.no_grad()
 def logits_and_routers(model, ids):
     """logits [n, vocab]; router logits [n, n_experts] in f32 arithmetic, one per MoE layer."""
     routers = []
@@ -114,7 +130,7 @@ def make_case(model, out):
         runs["f32"] = load(directory / "f32", torch.float32)
 
     rng = np.random.default_rng(model.seed + 1000)
-    prompts = make_prompts(model, HIDDEN_PROMPT_LENGTHS, rng)
+    prompts = make_prompts(model, model.prompt_lengths or HIDDEN_PROMPT_LENGTHS, rng)
     columns = np.arange(model.vocab)
     if model.n_logit_columns:
         columns = np.sort(rng.choice(model.vocab, model.n_logit_columns, replace=False))
@@ -131,7 +147,11 @@ def make_case(model, out):
         else:
             numbers[f"{run}.hidden"], numbers[f"{run}.logits"] = hidden, logits
 
-    starts = make_prompts(model, GREEDY_PROMPT_LENGTHS, rng)
+    if model.kind == "qwen3_next":
+        forms = [difference_of_forms(reference, prompts) for run, reference in runs.items() if run != "bf16"]
+        facts["f32_forms_difference"] = max(forms)
+
+    starts = make_prompts(model, model.greedy_lengths or GREEDY_PROMPT_LENGTHS, rng)
     first = "f32" if model.f32 else "wide"
     facts["greedy"], agree, n_close, n_routed = [], 0, 0, 0
     for prompt in starts:

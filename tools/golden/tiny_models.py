@@ -16,6 +16,7 @@ KINDS = {
     "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
     "qwen3_moe": "Qwen3MoeForCausalLM",
+    "qwen3_next": "Qwen3NextForCausalLM",
 }
 
 
@@ -47,6 +48,24 @@ class TinyModel:
     n_logit_columns: int = 0  # > 0: only this many columns of the logits are stored
     row_spread: float = 0.0  # see init_weights
     seed: int = 1
+    # qwen3_next only.
+    partial_rotary_factor: float = 1.0
+    full_attention_interval: int = 0
+    layer_types: tuple = ()  # not empty: written in place of full_attention_interval
+    rope_parameters: bool = False  # the spelling of files saved by transformers 5
+    n_linear_key_heads: int = 0
+    n_linear_value_heads: int = 0
+    linear_key_dim: int = 0
+    linear_value_dim: int = 0
+    conv_width: int = 4
+    d_ff_shared: int = 0
+    prompt_lengths: tuple = ()  # of the prompts with hidden states; empty: the usual ones
+    greedy_lengths: tuple = ()
+
+    def is_linear(self, layer):
+        if self.layer_types:
+            return self.layer_types[layer] == "linear_attention"
+        return self.full_attention_interval > 0 and (layer + 1) % self.full_attention_interval != 0
 
     def is_moe(self, layer):
         return (
@@ -55,6 +74,10 @@ class TinyModel:
             and (layer + 1) % self.decoder_sparse_step == 0
         )
 
+
+# Around the reference's chunks of 64 tokens, and longer than some of them.
+NEXT_PROMPTS = (1, 5, 63, 64, 65, 200)
+NEXT_GREEDY = (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15, 16, 17, 19, 23, 31, 33, 63, 64, 65, 129)
 
 MODELS = [
     TinyModel("qwen2_untied", "qwen2", d_model=48, n_layers=3, n_heads=6, n_kv_heads=2, head_dim=8, d_ff=80,
@@ -72,6 +95,19 @@ MODELS = [
     TinyModel("qwen3_moe_tied", "qwen3_moe", d_model=32, n_layers=4, n_heads=4, n_kv_heads=4, head_dim=12, d_ff=48,
               vocab=256, tied=True, rope_theta=1e7, n_experts=8, n_experts_used=2, d_ff_expert=20,
               norm_topk_prob=False, decoder_sparse_step=2, stacked_experts=True, row_spread=0.4, seed=32),
+    TinyModel("qwen3_next_untied", "qwen3_next", d_model=32, n_layers=6, n_heads=4, n_kv_heads=2, head_dim=16,
+              d_ff=48, vocab=256, tied=False, rope_theta=5e6, partial_rotary_factor=0.25, full_attention_interval=3,
+              n_linear_key_heads=2, n_linear_value_heads=4, linear_key_dim=8, linear_value_dim=8, n_experts=8,
+              n_experts_used=2, d_ff_expert=16, d_ff_shared=16, n_logit_columns=48, row_spread=0.8, seed=41,
+              prompt_lengths=NEXT_PROMPTS, greedy_lengths=NEXT_GREEDY),
+    TinyModel("qwen3_next_tied", "qwen3_next", d_model=32, n_layers=5, n_heads=4, n_kv_heads=1, head_dim=8,
+              d_ff=40, vocab=224, tied=True, rope_theta=1e6, partial_rotary_factor=0.5, rope_parameters=True,
+              layer_types=("linear_attention", "full_attention", "linear_attention", "linear_attention",
+                           "full_attention"),
+              n_linear_key_heads=2, n_linear_value_heads=2, linear_key_dim=12, linear_value_dim=20, conv_width=3,
+              n_experts=6, n_experts_used=3, d_ff_expert=12, d_ff_shared=20, mlp_only_layers=(2,), n_shards=2,
+              stacked_experts=True, n_logit_columns=48, row_spread=0.4, seed=42, prompt_lengths=NEXT_PROMPTS,
+              greedy_lengths=NEXT_GREEDY),
 ]
 
 
@@ -104,7 +140,7 @@ def config_json(model, dtype):
     if model.kind != "qwen2":
         config["head_dim"] = model.head_dim
         config["attention_bias"] = False
-    if model.kind == "qwen3_moe":
+    if model.kind in ("qwen3_moe", "qwen3_next"):
         config.update(
             decoder_sparse_step=model.decoder_sparse_step,
             mlp_only_layers=list(model.mlp_only_layers),
@@ -115,7 +151,51 @@ def config_json(model, dtype):
             output_router_logits=False,
             router_aux_loss_coef=0.001,
         )
+    if model.kind == "qwen3_next":
+        config.update(
+            linear_conv_kernel_dim=model.conv_width,
+            linear_key_head_dim=model.linear_key_dim,
+            linear_num_key_heads=model.n_linear_key_heads,
+            linear_num_value_heads=model.n_linear_value_heads,
+            linear_value_head_dim=model.linear_value_dim,
+            shared_expert_intermediate_size=model.d_ff_shared,
+        )
+        if model.layer_types:
+            config["layer_types"] = list(model.layer_types)
+        else:
+            config["full_attention_interval"] = model.full_attention_interval
+        if model.rope_parameters:
+            del config["rope_theta"], config["rope_scaling"]
+            config["rope_parameters"] = {"rope_type": "default", "rope_theta": model.rope_theta,
+                                         "partial_rotary_factor": model.partial_rotary_factor}
+        else:
+            config["partial_rotary_factor"] = model.partial_rotary_factor
     return config
+
+
+def linear_attention(model, prefix, w, rng, matrix, norm):
+    """The tensors of one gated DeltaNet layer, rows of the projections interleaved by key head.
+
+    Gains are smaller than elsewhere: what a state once took in stays, and with it what rounding did to it.
+    """
+    keys = model.n_linear_key_heads * model.linear_key_dim
+    values = model.n_linear_value_heads * model.linear_value_dim
+    channels = 2 * keys + values
+    p = prefix + "linear_attn."
+    w[p + "in_proj_qkvz.weight"] = matrix(channels + values, model.d_model)
+    w[p + "in_proj_ba.weight"] = matrix(2 * model.n_linear_value_heads, model.d_model)
+    w[p + "conv1d.weight"] = matrix(channels, model.conv_width, 1.2).reshape(channels, 1, model.conv_width)
+    w[p + "A_log"] = torch.from_numpy(np.log(rng.uniform(0.1, 4.0, model.n_linear_value_heads)).astype(np.float32))
+    w[p + "dt_bias"] = torch.from_numpy((rng.standard_normal(model.n_linear_value_heads) - 1).astype(np.float32))
+    w[p + "norm.weight"] = norm(model.linear_value_dim)
+    w[p + "out_proj.weight"] = matrix(model.d_model, values, 0.7)
+
+
+def centre_norms(weights):
+    """qwen3_next stores norms as their distance from one, all but the one inside linear_attn."""
+    for name in weights:
+        if name.endswith("norm.weight") and ".linear_attn." not in name:
+            weights[name] = weights[name] - 1.0
 
 
 def init_weights(model):
@@ -144,21 +224,30 @@ def init_weights(model):
         p = f"model.layers.{layer}."
         w[p + "input_layernorm.weight"] = norm(d)
         w[p + "post_attention_layernorm.weight"] = norm(d)
-        for name, rows in (("q", dq), ("k", dkv), ("v", dkv)):
-            w[p + f"self_attn.{name}_proj.weight"] = matrix(rows, d, 1.5)
-            if model.kind == "qwen2":
-                w[p + f"self_attn.{name}_proj.bias"] = matrix(1, rows, np.sqrt(rows)).reshape(-1).clone()
-        w[p + "self_attn.o_proj.weight"] = matrix(d, dq, 2.0)
-        if model.kind != "qwen2":
-            w[p + "self_attn.q_norm.weight"] = norm(model.head_dim) * 1.5
-            w[p + "self_attn.k_norm.weight"] = norm(model.head_dim)
+        if model.is_linear(layer):
+            linear_attention(model, p, w, rng, matrix, norm)
+        else:
+            q_rows = 2 * dq if model.kind == "qwen3_next" else dq  # each head's query, then its gate
+            for name, rows in (("q", q_rows), ("k", dkv), ("v", dkv)):
+                w[p + f"self_attn.{name}_proj.weight"] = matrix(rows, d, 1.5)
+                if model.kind == "qwen2":
+                    w[p + f"self_attn.{name}_proj.bias"] = matrix(1, rows, np.sqrt(rows)).reshape(-1).clone()
+            w[p + "self_attn.o_proj.weight"] = matrix(d, dq, 1.2 if model.kind == "qwen3_next" else 2.0)
+            if model.kind != "qwen2":
+                w[p + "self_attn.q_norm.weight"] = norm(model.head_dim) * 1.5
+                w[p + "self_attn.k_norm.weight"] = norm(model.head_dim)
         if model.is_moe(layer):
             w[p + "mlp.gate.weight"] = matrix(model.n_experts, d, 5.0)
             for e in range(model.n_experts):
                 q = p + f"mlp.experts.{e}."
                 w[q + "gate_proj.weight"] = matrix(model.d_ff_expert, d, 1.5)
                 w[q + "up_proj.weight"] = matrix(model.d_ff_expert, d, 1.5)
-                w[q + "down_proj.weight"] = matrix(d, model.d_ff_expert, 0.8)
+                w[q + "down_proj.weight"] = matrix(d, model.d_ff_expert, 0.2 if model.kind == "qwen3_next" else 0.8)
+            if model.d_ff_shared:
+                w[p + "mlp.shared_expert.gate_proj.weight"] = matrix(model.d_ff_shared, d, 1.5)
+                w[p + "mlp.shared_expert.up_proj.weight"] = matrix(model.d_ff_shared, d, 1.5)
+                w[p + "mlp.shared_expert.down_proj.weight"] = matrix(d, model.d_ff_shared, 0.8)
+                w[p + "mlp.shared_expert_gate.weight"] = matrix(1, d, 2.0)
         else:
             w[p + "mlp.gate_proj.weight"] = matrix(model.d_ff, d, 1.5)
             w[p + "mlp.up_proj.weight"] = matrix(model.d_ff, d, 1.5)
@@ -167,6 +256,8 @@ def init_weights(model):
     w["model.norm.weight"] = norm(d) * torch.from_numpy(rng.choice([-1.0, 1.0], d).astype(np.float32))
     if not model.tied:
         w["lm_head.weight"] = matrix(model.vocab, d, 2.0) * row_lengths(model.vocab)
+    if model.kind == "qwen3_next":
+        centre_norms(w)
     return w
 
 

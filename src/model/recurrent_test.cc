@@ -1,0 +1,165 @@
+// Recurrent state as a part of a sequence: snapshots, restoring, forks, what is refused, and its bytes.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+
+#include "model/golden_case.h"
+
+namespace quern::model {
+namespace {
+
+constexpr int kPrompt = 130;  // longer than two of the reference's chunks of 64, and four pages
+constexpr int kContinuation = 3;
+
+class Recurrent : public testing::TestWithParam<std::pair<std::string, std::string>> {
+ protected:
+  Recurrent() : isa_(GetParam().second), runner_(GoldenFolder() / GetParam().first / "f32", 1, 64) {
+    std::mt19937 rng(7);
+    std::uniform_int_distribution<TokenId> token(0, runner_.model().config().vocab - 1);
+    for (int i = 0; i < kPrompt; ++i) prompt_.push_back(token(rng));
+    for (int i = 0; i < kContinuation; ++i) other_.push_back(token(rng));
+  }
+
+  std::span<const TokenId> Prompt(int first, int n) const {
+    return std::span(prompt_).subspan(static_cast<size_t>(first), static_cast<size_t>(n));
+  }
+
+  std::vector<float> LogitsOf(SequenceState& sequence, std::span<const TokenId> tokens) {
+    const ForwardResult result = runner_.Run(sequence, tokens, LogitsFor::kAll);
+    return {result.logits.begin(), result.logits.end()};
+  }
+
+  // What a sequence that never saw anything else gives.
+  std::vector<float> Fresh(int n_prompt) {
+    const auto sequence = runner_.NewSequence();
+    if (n_prompt > 0) runner_.Run(*sequence, Prompt(0, n_prompt), LogitsFor::kNone);
+    return LogitsOf(*sequence, other_);
+  }
+
+  static void ExpectSameBits(const std::vector<float>& a, const std::vector<float>& b, const std::string& what) {
+    ASSERT_EQ(a.size(), b.size()) << what;
+    EXPECT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)), 0) << what;
+  }
+
+  bool HasState() { return runner_.kv().state_bytes_per_sequence() > 0; }
+
+ private:
+  const ScopedIsa isa_;
+
+ protected:
+  Runner runner_;
+  std::vector<TokenId> prompt_, other_;
+};
+
+TEST_P(Recurrent, ASnapshotAtEveryPositionContinuesBitForBit) {
+  const auto sequence = runner_.NewSequence();
+  std::vector<std::unique_ptr<StateSnapshot>> snapshots;
+  for (int at = 0;; ++at) {
+    auto snapshot = sequence->Snapshot();
+    ASSERT_TRUE(snapshot.has_value()) << snapshot.error().ToString();
+    EXPECT_EQ((*snapshot)->n_tokens(), at);
+    EXPECT_EQ((*snapshot)->bytes(), at > 0 ? runner_.kv().state_bytes_per_sequence() : 0U);
+    snapshots.push_back(*std::move(snapshot));
+    if (at == kPrompt) break;
+    runner_.Run(*sequence, Prompt(at, 1), LogitsFor::kNone);
+  }
+  // From the end on, because going back forgets what stands behind.
+  for (int at = kPrompt; at >= 0; --at) {
+    const StateSnapshot& snapshot = *snapshots[static_cast<size_t>(at)];
+    ASSERT_TRUE(sequence->Restore(snapshot).has_value());
+    ASSERT_EQ(sequence->n_tokens(), at);
+    const std::vector<float> seen = LogitsOf(*sequence, other_);
+    ExpectSameBits(seen, Fresh(at), "position " + std::to_string(at));
+    ASSERT_TRUE(sequence->Restore(snapshot).has_value());
+    ExpectSameBits(LogitsOf(*sequence, other_), seen, "once more at " + std::to_string(at));
+  }
+}
+
+TEST_P(Recurrent, ASnapshotIsRefusedOnceItsTokensAreForgotten) {
+  const auto sequence = runner_.NewSequence();
+  runner_.Run(*sequence, Prompt(0, 10), LogitsFor::kNone);
+  const auto early = *sequence->Snapshot();
+  runner_.Run(*sequence, Prompt(10, 30), LogitsFor::kNone);
+  const auto late = *sequence->Snapshot();
+  ASSERT_TRUE(sequence->Restore(*early).has_value());
+  EXPECT_EQ(sequence->Restore(*late).error().code(), Code::kInvalidArgument);
+  runner_.Run(*sequence, Prompt(50, 60), LogitsFor::kNone);  // as long as before, of other tokens
+  EXPECT_EQ(sequence->Restore(*late).error().code(), Code::kInvalidArgument);
+  EXPECT_EQ(sequence->n_tokens(), 70);
+  const auto newer = *sequence->Snapshot();
+  EXPECT_TRUE(sequence->Restore(*newer).has_value());
+  EXPECT_TRUE(sequence->Restore(*early).has_value());
+  ExpectSameBits(LogitsOf(*sequence, other_), Fresh(10), "after all that");
+  const auto stranger = runner_.NewSequence();
+  runner_.Run(*stranger, Prompt(0, 20), LogitsFor::kNone);
+  EXPECT_EQ(stranger->Restore(*early).error().code(), Code::kInvalidArgument);
+}
+
+TEST_P(Recurrent, AForkGoesItsOwnWay) {
+  const auto sequence = runner_.NewSequence();
+  runner_.Run(*sequence, Prompt(0, 45), LogitsFor::kNone);
+  auto fork = sequence->Fork();
+  ASSERT_TRUE(fork.has_value()) << fork.error().ToString();
+  EXPECT_EQ((*fork)->n_tokens(), 45);
+  runner_.Run(**fork, Prompt(60, 40), LogitsFor::kNone);
+  ExpectSameBits(LogitsOf(*sequence, other_), Fresh(45), "the first, after its fork went on");
+  const auto again = *sequence->Fork();
+  EXPECT_EQ(again->n_tokens(), 45 + kContinuation);
+}
+
+TEST_P(Recurrent, TruncateStartsAnewOrStaysWhereItIs) {
+  const auto sequence = runner_.NewSequence();
+  runner_.Run(*sequence, Prompt(0, 45), LogitsFor::kNone);
+  ASSERT_TRUE(sequence->Truncate(45).has_value());
+  ExpectSameBits(LogitsOf(*sequence, other_), Fresh(45), "stayed");
+  EXPECT_EQ(sequence->Truncate(20).has_value(), !HasState());
+  ASSERT_TRUE(sequence->Truncate(0).has_value());
+  ExpectSameBits(LogitsOf(*sequence, other_), Fresh(0), "anew");
+}
+
+TEST_P(Recurrent, EveryByteOfStateIsCounted) {
+  const auto bytes = static_cast<size_t>(runner_.model().config().StateBytesPerSequence());
+  KvPool& pool = runner_.kv();
+  EXPECT_EQ(pool.state_bytes_per_sequence(), bytes);
+  {
+    const auto sequence = runner_.NewSequence();
+    EXPECT_EQ(pool.state_bytes_used(), 0U);
+    ASSERT_TRUE(sequence->Reserve(1).has_value());
+    EXPECT_EQ(pool.state_bytes_used(), bytes);
+    const auto snapshot = *sequence->Snapshot();
+    EXPECT_EQ(pool.state_bytes_used(), 2 * bytes);
+    const auto fork = *sequence->Fork();
+    EXPECT_EQ(pool.state_bytes_used(), 3 * bytes);
+  }
+  EXPECT_EQ(pool.state_bytes_used(), 0U);
+}
+
+TEST_P(Recurrent, AForwardThatThrowsLeavesASequenceThatSaysSo) {
+  const auto sequence = runner_.NewSequence();
+  runner_.Run(*sequence, Prompt(0, 10), LogitsFor::kNone);
+  const auto before = *sequence->Snapshot();
+  const LayerObserver breaks = [](int layer, std::span<const float>, int) {
+    if (layer == 2) throw std::bad_alloc();
+  };
+  EXPECT_THROW(runner_.Run(*sequence, Prompt(10, 5), LogitsFor::kNone, &breaks), std::bad_alloc);
+  EXPECT_EQ(sequence->CanContinue(), !HasState());
+  const Segment segment{.sequence = sequence.get(), .tokens = other_};
+  const auto activations = Activations::Create();
+  ThreadPool threads(1);
+  if (HasState()) {
+    EXPECT_EQ(runner_.model().Forward(std::span(&segment, 1), *activations, threads).error().code(),
+              Code::kInvalidArgument);
+    EXPECT_EQ(sequence->Snapshot().error().code(), Code::kInvalidArgument);
+    EXPECT_EQ(sequence->Fork().error().code(), Code::kInvalidArgument);
+  }
+  ASSERT_TRUE(sequence->Restore(*before).has_value());
+  ExpectSameBits(LogitsOf(*sequence, other_), Fresh(10), "restored");
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Recurrent,
+                         testing::ValuesIn(OnTheirIsas({"qwen3_next_untied", "qwen3_next_tied", "qwen3_moe_untied"})),
+                         [](const auto& info) { return info.param.first + "_" + info.param.second; });
+
+}  // namespace
+}  // namespace quern::model
