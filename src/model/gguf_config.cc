@@ -41,10 +41,11 @@ class ArchitectureKeys {
   Result<int> IntOr(std::string_view name, int otherwise) const { return model::IntOr(file_, Key(name), otherwise); }
   Result<double> Number(std::string_view name) const { return file_.Number(Key(name)); }
 
-  // One integer, or an array (one per layer) of equal ones.
-  Result<int> SameInEveryLayer(std::string_view name) const {
+  // One integer, or an array (one per layer) of equal ones. zeros_are_absent: zeros in an array are layers without.
+  Result<int> SameInEveryLayer(std::string_view name, bool zeros_are_absent = false) const {
     const std::string key = Key(name);
-    QUERN_ASSIGN(const auto values, file_.Integers(key));
+    QUERN_ASSIGN(auto values, file_.Integers(key));
+    if (zeros_are_absent && values.size() > 1) std::erase(values, 0);
     if (values.empty()) return Fail(file_, Code::kCorrupt, fmt::format("key \"{}\": an empty array", key));
     for (const int64_t value : values) {
       if (value != values.front()) {
@@ -70,16 +71,19 @@ Result<Architecture> ReadArchitecture(const GgufFile& file, std::string_view nam
   if (name == "qwen2") return Architecture::kQwen2;
   if (name == "qwen3") return Architecture::kQwen3;
   if (name == "qwen3moe") return Architecture::kQwen3Moe;
-  return Fail(file, Code::kUnsupported,
-              fmt::format("general.architecture \"{}\" is not supported: this build runs qwen2, qwen3 and qwen3moe",
-                          Shown(name)));
+  if (name == "qwen3next") return Architecture::kQwen3Next;
+  return Fail(
+      file, Code::kUnsupported,
+      fmt::format("general.architecture \"{}\" is not supported: this build runs qwen2, qwen3, qwen3moe and qwen3next",
+                  Shown(name)));
 }
 
 Result<void> ReadHeads(const ArchitectureKeys& keys, ModelConfig& config) {
   QUERN_ASSIGN(config.n_heads, keys.SameInEveryLayer("attention.head_count"));
   config.n_kv_heads = config.n_heads;
   if (keys.Has("attention.head_count_kv")) {
-    QUERN_ASSIGN(config.n_kv_heads, keys.SameInEveryLayer("attention.head_count_kv"));
+    const bool recurrent = config.architecture == Architecture::kQwen3Next;
+    QUERN_ASSIGN(config.n_kv_heads, keys.SameInEveryLayer("attention.head_count_kv", recurrent));
   }
   if (keys.Has("attention.key_length")) {
     QUERN_ASSIGN(config.head_dim, keys.Int("attention.key_length"));
@@ -98,7 +102,9 @@ Result<void> ReadHeads(const ArchitectureKeys& keys, ModelConfig& config) {
                             keys.Key("attention.head_count"), config.n_heads));
   }
   QUERN_ASSIGN(const int rotary, keys.IntOr("rope.dimension_count", config.head_dim));
-  if (rotary != config.head_dim) {
+  if (config.architecture == Architecture::kQwen3Next) {
+    config.n_rotary_dims = std::max(rotary, 1);  // 0 would read as "all"; 1 is refused
+  } else if (rotary != config.head_dim) {
     return Fail(keys.file(), Code::kUnsupported,
                 fmt::format("{} is {} and the head has {} dims: partial rotation is not "
                             "supported",
@@ -148,7 +154,9 @@ Result<void> ReadMoe(const ArchitectureKeys& keys, ModelConfig& config) {
   QUERN_ASSIGN(config.n_experts_used, keys.Int("expert_used_count"));
   QUERN_ASSIGN(config.d_ff_expert, keys.Int("expert_feed_forward_length"));
   QUERN_ASSIGN(const int shared, keys.IntOr("expert_shared_feed_forward_length", 0));
-  if (shared != 0) {
+  if (config.architecture == Architecture::kQwen3Next) {
+    config.d_ff_shared = shared;
+  } else if (shared != 0) {
     return Fail(keys.file(), Code::kUnsupported,
                 fmt::format("{} is {}: a shared expert is not supported", keys.Key("expert_shared_feed_forward_length"),
                             shared));
@@ -156,6 +164,42 @@ Result<void> ReadMoe(const ArchitectureKeys& keys, ModelConfig& config) {
   // Usual converters do not store it and every published model has it on.
   QUERN_ASSIGN(const auto norm, keys.file().BoolOrNone(keys.Key("norm_top_k_prob")));
   config.norm_topk_prob = norm.value_or(true);
+  return {};
+}
+
+// Which layers are recurrent: every interval-th is not, unless head_count_kv is a list and says so by its zeros
+// (Ollama).
+Result<void> ReadLayerKinds(const ArchitectureKeys& keys, ModelConfig& config) {
+  QUERN_ASSIGN(const int interval, keys.IntOr("full_attention_interval", kDefaultFullAttentionInterval));
+  config.layer_kinds = LayerKindsOf(config.n_layers, interval);
+  if (!keys.Has("attention.head_count_kv")) return {};
+  QUERN_ASSIGN(const auto heads, keys.file().Integers(keys.Key("attention.head_count_kv")));
+  if (std::find(heads.begin(), heads.end(), 0) == heads.end()) return {};
+  const int n_blocks = config.n_layers + config.n_mtp_layers;
+  if (heads.size() != static_cast<size_t>(n_blocks)) {
+    return Fail(keys.file(), Code::kInvalidArgument,
+                fmt::format("key \"{}\" has {} entries for {} blocks", keys.Key("attention.head_count_kv"),
+                            heads.size(), n_blocks));
+  }
+  for (size_t layer = 0; layer < config.layer_kinds.size(); ++layer) {
+    config.layer_kinds[layer] = heads[layer] == 0 ? LayerKind::kGatedDeltaNet : LayerKind::kFullAttention;
+  }
+  return {};
+}
+
+Result<void> ReadDeltaNet(const ArchitectureKeys& keys, ModelConfig& config) {
+  QUERN_TRY(ReadLayerKinds(keys, config));
+  QUERN_ASSIGN(config.conv_width, keys.Int("ssm.conv_kernel"));
+  QUERN_ASSIGN(config.linear_key_dim, keys.Int("ssm.state_size"));
+  QUERN_ASSIGN(config.n_linear_key_heads, keys.Int("ssm.group_count"));
+  QUERN_ASSIGN(config.n_linear_value_heads, keys.Int("ssm.time_step_rank"));
+  QUERN_ASSIGN(const int inner, keys.Int("ssm.inner_size"));
+  if (config.n_linear_value_heads < 1 || inner % config.n_linear_value_heads != 0) {
+    return Fail(keys.file(), Code::kInvalidArgument,
+                fmt::format("{} {} is no multiple of {} {}", keys.Key("ssm.inner_size"), inner,
+                            keys.Key("ssm.time_step_rank"), config.n_linear_value_heads));
+  }
+  config.linear_value_dim = inner / config.n_linear_value_heads;
   return {};
 }
 
@@ -295,9 +339,13 @@ Result<ModelConfig> ReadGgufConfig(const GgufFile& file, std::span<const StoredT
   const ArchitectureKeys keys(file, name);
   config.attention_bias = config.architecture == Architecture::kQwen2;
   config.qk_norm = config.architecture != Architecture::kQwen2;
+  config.attention_gate = config.architecture == Architecture::kQwen3Next;
   QUERN_ASSIGN(config.n_layers, keys.Int("block_count"));
   QUERN_ASSIGN(const int mtp_layers, keys.IntOr("nextn_predict_layers", 0));
-  if (mtp_layers != 0) {
+  if (config.architecture == Architecture::kQwen3Next && mtp_layers < config.n_layers) {
+    config.n_layers -= mtp_layers;  // block_count counts them
+    config.n_mtp_layers = mtp_layers;
+  } else if (mtp_layers != 0) {
     return Fail(file, Code::kUnsupported,
                 fmt::format("{} {} is not supported for {}", keys.Key("nextn_predict_layers"), mtp_layers, name));
   }
@@ -309,7 +357,10 @@ Result<ModelConfig> ReadGgufConfig(const GgufFile& file, std::span<const StoredT
   config.norm_eps = static_cast<float>(eps);
   QUERN_ASSIGN(config.rope_theta, keys.Number("rope.freq_base"));
   QUERN_TRY(ReadYarn(keys, config));
-  if (config.architecture == Architecture::kQwen3Moe) QUERN_TRY(ReadMoe(keys, config));
+  if (config.architecture == Architecture::kQwen3Moe || config.architecture == Architecture::kQwen3Next) {
+    QUERN_TRY(ReadMoe(keys, config));
+  }
+  if (config.architecture == Architecture::kQwen3Next) QUERN_TRY(ReadDeltaNet(keys, config));
   QUERN_ASSIGN(config.vocab, ReadVocab(keys, all_tensors));
   config.tied_embeddings = std::none_of(all_tensors.begin(), all_tensors.end(),
                                         [](const StoredTensor& tensor) { return tensor.name == "output.weight"; });

@@ -31,6 +31,7 @@ constexpr Row kBlock[] = {
     {"attn_q_norm.weight", "self_attn.q_norm.weight"},
     {"attn_k_norm.weight", "self_attn.k_norm.weight"},
     {"ffn_norm.weight", "post_attention_layernorm.weight"},
+    {"post_attention_norm.weight", "post_attention_layernorm.weight"},  // qwen3next
     {"ffn_gate.weight", "mlp.gate_proj.weight"},
     {"ffn_up.weight", "mlp.up_proj.weight"},
     {"ffn_down.weight", "mlp.down_proj.weight"},
@@ -39,6 +40,20 @@ constexpr Row kBlock[] = {
     {"ffn_up_exps.weight", "mlp.experts.up_proj"},
     {"ffn_down_exps.weight", "mlp.experts.down_proj"},
     {"ffn_gate_up_exps.weight", "mlp.experts.gate_up_proj"},
+    {"ffn_gate_inp_shexp.weight", "mlp.shared_expert_gate.weight"},
+    {"ffn_gate_shexp.weight", "mlp.shared_expert.gate_proj.weight"},
+    {"ffn_up_shexp.weight", "mlp.shared_expert.up_proj.weight"},
+    {"ffn_down_shexp.weight", "mlp.shared_expert.down_proj.weight"},
+    // Linear layers. Three names of our own: the converters take in_proj_qkvz apart and store -exp(A_log).
+    {"attn_qkv.weight", "linear_attn.in_proj_qkv.weight"},
+    {"attn_gate.weight", "linear_attn.in_proj_z.weight"},
+    {"ssm_a", "linear_attn.decay_rate"},
+    {"ssm_in.weight", "linear_attn.in_proj_qkvz.weight"},  // older files: as published
+    {"ssm_ba.weight", "linear_attn.in_proj_ba.weight"},
+    {"ssm_conv1d.weight", "linear_attn.conv1d.weight"},
+    {"ssm_dt.bias", "linear_attn.dt_bias"},
+    {"ssm_norm.weight", "linear_attn.norm.weight"},
+    {"ssm_out.weight", "linear_attn.out_proj.weight"},
 };
 
 constexpr std::string_view kBlockPrefix = "blk.";

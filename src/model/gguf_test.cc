@@ -351,7 +351,8 @@ TEST(GgufConfig, NamesWhatIsWrong) {
   } kRows[] = {
       {"general.architecture", "", "corrupt: f: key \"general.architecture\" is missing: expected a string"},
       {"general.architecture", Str("general.architecture", "llama"),
-       "unsupported: f: general.architecture \"llama\" is not supported: this build runs qwen2, qwen3 and qwen3moe"},
+       "unsupported: f: general.architecture \"llama\" is not supported: this build runs qwen2, qwen3, qwen3moe and "
+       "qwen3next"},
       {"general.type", Str("general.type", "adapter"), "unsupported: f: general.type \"adapter\" is not \"model\""},
       {"qwen3moe.block_count", "", "corrupt: f: key \"qwen3moe.block_count\" is missing: expected an integer"},
       {"qwen3moe.block_count", Key("qwen3moe.block_count", GgufType::kI32, Raw(-1)),
