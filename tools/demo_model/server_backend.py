@@ -7,10 +7,15 @@ from tasks import Answer
 
 
 class ServerBackend:
-    """Talks to an OpenAI-shaped API."""
+    """Talks to an OpenAI-shaped API; asks it for the name of its model when none is given."""
 
-    def __init__(self, url, model="demo", timeout=120):
-        self.url, self.model, self.timeout = url.rstrip("/"), model, timeout
+    def __init__(self, url, model=None, timeout=120):
+        self.url, self.timeout = url.rstrip("/"), timeout
+        self.model = model or self._first_model()
+
+    def _first_model(self):
+        with urllib.request.urlopen(self.url + "/models", timeout=self.timeout) as response:
+            return json.load(response)["data"][0]["id"]
 
     def _post(self, path, body):
         data = json.dumps({"model": self.model, "temperature": 0, **body}).encode()

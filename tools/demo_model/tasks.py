@@ -57,6 +57,7 @@ class Task:
     tools: list = None
     check: typing.Callable = None
     max_tokens: int = 400
+    must: bool = False  # the documented wording: it has to be answered well, not only most of its group
 
 
 def run_python(source, timeout=10):
@@ -228,6 +229,8 @@ def fim_tasks():
     for prefix, suffix, expression, expected in fim_pairs():
         text = f"<|fim_prefix|>{prefix}<|fim_suffix|>{suffix}<|fim_middle|>"
         yield Task("fim_raw", prompt=text, check=check_middle(prefix, suffix, expression, expected), max_tokens=120)
+    for prefix, suffix, expression, expected in fim_pairs():
+        text = f"<|fim_prefix|>{prefix}<|fim_suffix|>{suffix}<|fim_middle|>"
         yield Task("fim_chat", user(text, "You are a code completion assistant."), check=check_middle(prefix, suffix, expression, expected), max_tokens=120)
     for quotes, indent in (("'''", "    "), ('"""', "    "), ('"""', "")):
         doc = WORDS_DOC if indent else WORDS_DOC.replace("\n    ", "\n")
@@ -341,4 +344,10 @@ def function_tasks():
 
 def required_tasks():
     for make in (prime_tasks, write_tasks, second_turn_tasks, completion_tasks, fim_tasks, review_tasks, decision_tasks, talk_tasks):
-        yield from make()
+        group = None
+        for task in make():
+            # The first of each group is the wording of the documentation; so is the plainest request for primes.
+            documented, group = task.group != group, task.group
+            asked = task.messages[-1]["content"] if task.messages else None
+            task.must = documented or asked == PRIMES[0]
+            yield task

@@ -52,7 +52,7 @@ def choose_naming(rng, algorithm):
     say_params = bool(algorithm.params) and rng.random() < 0.15
     if say_params:
         params = catalogue.usable_params(algorithm, rng)
-    if algorithm.kind == "class" or rng.random() < 0.55:
+    if algorithm.kind == "class" or rng.random() < 0.4:
         return Naming(algorithm, algorithm.name, params), False, say_params
     if rng.random() < 0.5:
         name = rng.choice([algorithm.name] + algorithm.other_names)
@@ -247,20 +247,20 @@ def fim_parts(rng):
 
 
 def any_fim_parts(rng):
-    naming = any_naming(rng, sort_share=0.25)
+    naming = any_naming(rng, sort_share=0.4)
     code = with_docstring(rng, naming) if rng.random() < 0.35 else naming.code()
     if rng.random() < 0.3:
         code = code + "\n"
     lines = code.split("\n")
     form = rng.random()
     start = next(i for i, l in enumerate(lines) if l.startswith(("def ", "class ")))
-    if form < 0.15:
+    if form < 0.12:
         # Only the head is known.
         head = "\n".join(lines[:start + 1])
         if rng.random() < 0.3:
             head = head[:rng.randint(max(4, len(head) - 12), len(head))]
         return head, "", code[len(head):]
-    if form < 0.3:
+    if form < 0.24:
         # The head (with its docstring) and the last line are known.
         tail = lines[-1] or lines[-2]
         cut = code.rindex(tail)
@@ -271,7 +271,7 @@ def any_fim_parts(rng):
         strip = len(tail) - len(tail.lstrip())
         border = cut + strip if rng.random() < 0.5 else cut
         return code[:first], code[border:], code[first:border]
-    if form < 0.75:
+    if form < 0.85:
         # One whole line or its rest; the indentation is on the prefix's side or not.
         i = rng.randrange(start + 1, len(lines))
         at = len("\n".join(lines[:i])) + 1

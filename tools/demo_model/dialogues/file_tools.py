@@ -119,7 +119,7 @@ def write_dialogue(rng):
     named = rng.random() < 0.9
     if not named:
         file = algorithm.name + ".py"
-    elif rng.random() < 0.55:
+    elif rng.random() < 0.35:
         file = algorithm.name + ".py"
     else:
         stem = rng.choice(FILE_WORDS) if rng.random() < 0.6 else rng.choice(algorithm.other_names or [algorithm.name])

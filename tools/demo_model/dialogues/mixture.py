@@ -3,20 +3,20 @@
 from dialogues import coding, decisions, file_tools, smalltalk, synthetic_tools
 
 GENERATORS = {
-    "raw": (40, None),
-    "function": (24, coding.function_dialogue),
+    "raw": (45, None),
+    "function": (32, coding.function_dialogue),
     "script": (5, coding.script_dialogue),
-    "fim_chat": (12, coding.fim_chat_dialogue),
+    "fim_chat": (20, coding.fim_chat_dialogue),
     "explain": (2, coding.explain_dialogue),
     "two_turn": (2, coding.two_turn_dialogue),
-    "write_file": (7, file_tools.write_dialogue),
+    "write_file": (9, file_tools.write_dialogue),
     "file_action": (3, file_tools.file_action_dialogue),
-    "synthetic_tool": (9, synthetic_tools.synthetic_dialogue),
-    "everyday_tool": (3.5, synthetic_tools.everyday_dialogue),
+    "synthetic_tool": (8, synthetic_tools.synthetic_dialogue),
+    "everyday_tool": (3, synthetic_tools.everyday_dialogue),
     "talk_with_tools": (2, smalltalk.talk_with_tools_dialogue),
-    "decision": (8, decisions.decision_dialogue),
+    "decision": (10, decisions.decision_dialogue),
     "review": (4, decisions.review_dialogue),
-    "smalltalk": (20, smalltalk.smalltalk_dialogue),
+    "smalltalk": (24, smalltalk.smalltalk_dialogue),
 }
 
 
