@@ -1,7 +1,7 @@
 """The model in the box does its tasks through the server, at temperature 0.
 
 QUERN_URL (such as http://127.0.0.1:8080/v1) names a running server; without it the tests start build/quern, or the
-binary that QUERN_BINARY names. The requests and what counts as a good answer are in tools/demo_model/tasks.py.
+binary that QUERN_BIN names. The requests and what counts as a good answer are in tools/demo_model/tasks.py.
 """
 
 import os
@@ -54,7 +54,7 @@ def backend():
     if given:
         yield ServerBackend(given)
         return
-    binary = pathlib.Path(os.environ.get("QUERN_BINARY", ROOT / "build" / "quern"))
+    binary = pathlib.Path(os.environ.get("QUERN_BIN", ROOT / "build" / "quern"))
     assert binary.exists(), f"{binary} does not exist: run `make build`, or name a running server with QUERN_URL"
     port = free_port()
     process = subprocess.Popen([str(binary), "serve", "--listen", f"127.0.0.1:{port}"], stdout=subprocess.DEVNULL)
