@@ -29,6 +29,8 @@ target_compile_options(quern_flags INTERFACE -Wall -Wextra -Wno-missing-field-in
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
   $<$<BOOL:${QUERN_WERROR}>:-Werror>)
 if(QUERN_SANITIZE)
+  # g++ itself says that sanitizers make this warning report falsely (here: in std::regex).
+  target_compile_options(quern_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_compile_options(quern_flags INTERFACE -fsanitize=${QUERN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(quern_flags INTERFACE -fsanitize=${QUERN_SANITIZE})
 endif()

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "api/answer.h"
 #include "api/completion_choice.h"
@@ -213,8 +214,10 @@ class CompletionAnswer final : public Answer {
     std::vector<size_t> order(per_prompt);
     std::iota(order.begin(), order.end(), prompt * per_prompt);
     if (request_.best_of > request_.fields.n) {
-      std::stable_sort(order.begin(), order.end(),
-                       [&](size_t a, size_t b) { return choices_[a]->mean_logprob() > choices_[b]->mean_logprob(); });
+      // Ties keep the order of the choices: the pair's second member decides.
+      std::ranges::sort(order, [&](size_t a, size_t b) {
+        return std::pair(-choices_[a]->mean_logprob(), a) < std::pair(-choices_[b]->mean_logprob(), b);
+      });
       order.resize(static_cast<size_t>(request_.fields.n));
     }
     return order;
