@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 what=${1:-build}
 
 build_packages=(
-  g++ cmake ninja-build pkg-config make git ccache python3
+  g++ cmake ninja-build pkg-config make git ccache curl python3
   libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev libssl-dev zlib1g-dev
   libfmt-dev libspdlog-dev prometheus-cpp-dev libtomlplusplus-dev libcli11-dev libutf8proc-dev
   libgtest-dev libbenchmark-dev
