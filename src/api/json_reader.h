@@ -14,8 +14,8 @@
 
 namespace quern::api {
 
-// A request's body as one value, by base/json.h: numbers exact, no name twice in one object. Errors: 400 (not UTF-8, not
-// JSON, deeper than limits.max_json_depth, more than limits.max_json_values values).
+// A request's body as one value, by base/json.h: numbers exact, no name twice in one object. Errors: 400 (not UTF-8,
+// not JSON, deeper than limits.max_json_depth, more than limits.max_json_values values).
 ApiResult<boost::json::value> ParseBody(std::string_view body, const Limits& limits);
 
 // An integer written as 3 or 3.0; nothing for anything else.
