@@ -22,11 +22,9 @@ void WriteUsage(JsonWriter& json, const Usage& usage, bool details) {
   json.EndObject();
 }
 
-Answer::Answer(std::shared_ptr<Exchange> exchange, std::shared_ptr<const ServedModel> model, std::string route,
-               bool stream)
+Answer::Answer(std::shared_ptr<Exchange> exchange, std::shared_ptr<const ServedModel> model, bool stream)
     : exchange_(std::move(exchange)),
       model_(std::move(model)),
-      route_(std::move(route)),
       stream_(stream),
       started_(std::chrono::steady_clock::now()) {}
 
@@ -65,7 +63,6 @@ void Answer::Start(std::vector<engine::GenerateRequest> requests) {
   }
   exchange_->sink().OnGone([self = shared_from_this()] { self->OnGone(); });
   if (!stream_) return;
-  exchange_->StartSse();
   OnAdmitted();
   exchange_->Flush();
   ArmKeepAlive();
@@ -76,7 +73,7 @@ void Answer::OnEvent(size_t index, const engine::Event& event) {
     if (!saw_token_) {
       saw_token_ = true;
       const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started_;
-      exchange_->metrics().ObserveFirstToken(route_, elapsed.count());
+      exchange_->metrics().ObserveFirstToken(exchange_->route(), elapsed.count());
     }
     if (cancelled_[index] == 0) OnToken(index, *token);
     return;
@@ -143,14 +140,14 @@ void Answer::FailRequest(const ApiError& error) {
   if (open) WritePending();
   Release();
   if (open) {
-    exchange->FailSse(error);
+    WriteFailure(error);
   } else {
     exchange->SendError(error);
   }
 }
 
 void Answer::Done(const Usage& usage) {
-  exchange_->metrics().CountTokens(route_, usage.n_prompt, usage.n_cached, usage.n_generated);
+  exchange_->metrics().CountTokens(exchange_->route(), usage.n_prompt, usage.n_cached, usage.n_generated);
   Release();
 }
 

@@ -29,19 +29,20 @@ class Answer : public std::enable_shared_from_this<Answer> {
   virtual ~Answer();
 
  protected:
-  Answer(std::shared_ptr<Exchange> exchange, std::shared_ptr<const ServedModel> model, std::string route, bool stream);
+  Answer(std::shared_ptr<Exchange> exchange, std::shared_ptr<const ServedModel> model, bool stream);
 
-  // Submits all, in order. On failure everything is dropped and the error was sent. On success the stream is open (if
-  // one was asked for) and OnAdmitted was called.
+  // Submits all, in order. On failure everything is dropped and the error was sent. On success, and if a stream was
+  // asked for, OnAdmitted was called.
   void Start(std::vector<engine::GenerateRequest> requests);
 
-  virtual void OnAdmitted() = 0;  // streams: the first frames
+  virtual void OnAdmitted() = 0;  // streams: opens the stream and writes the first frames
   virtual void OnToken(size_t index, const engine::TokenEvent& event) = 0;
   virtual void OnPromptLogprobs(size_t index, const engine::PromptLogprobsEvent& event) = 0;
   // The generation is over: reason is kStopToken, kLength, or kCancelled when CancelGeneration asked for it.
   virtual void OnFinished(size_t index, const engine::FinishedEvent& event) = 0;
   virtual void WritePending() = 0;    // streams: frames for what came since the last call
   virtual void WriteKeepAlive() = 0;  // streams
+  virtual void WriteFailure(const ApiError& error) { exchange_->FailSse(error); }  // streams: ends the stream
 
   // Its output is complete already; OnFinished still comes, with the engine's counts.
   void CancelGeneration(size_t index);
@@ -65,7 +66,6 @@ class Answer : public std::enable_shared_from_this<Answer> {
 
   std::shared_ptr<Exchange> exchange_;
   std::shared_ptr<const ServedModel> model_;
-  std::string route_;
   bool stream_;
   std::shared_ptr<GenerationSet> generations_;
   std::vector<char> cancelled_;

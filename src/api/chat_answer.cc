@@ -6,9 +6,6 @@
 
 #include "api/answer.h"
 #include "api/chat_choice.h"
-#include "api/ids.h"
-#include "api/json_writer.h"
-#include "api/logprobs.h"
 
 namespace quern::api {
 
@@ -69,21 +66,22 @@ ApiResult<ChatPrompt> BuildPrompt(const ChatRequest& request, const ServedModel&
   return prompt;
 }
 
-// A finished tool call of a whole answer.
-struct WholeCall {
-  std::string id;
-  std::string name;
-  std::string arguments;
-};
+std::vector<WholeCall> JoinCalls(std::vector<ToolDelta>& deltas) {
+  std::vector<WholeCall> calls;
+  for (ToolDelta& delta : deltas) {
+    if (delta.begin) calls.push_back({std::move(delta.id), std::move(delta.name), ""});
+    if (!calls.empty()) calls.back().arguments += delta.arguments;
+  }
+  return calls;
+}
 
 class ChatAnswer final : public Answer {
  public:
-  ChatAnswer(std::shared_ptr<Exchange> exchange, std::shared_ptr<const ServedModel> model, ChatRequest request)
-      : Answer(exchange, std::move(model), "chat.completions", request.fields.stream),
+  ChatAnswer(std::shared_ptr<Exchange> exchange, std::shared_ptr<const ServedModel> model, ChatRequest request,
+             std::unique_ptr<ChatWriter> writer)
+      : Answer(exchange, std::move(model), request.fields.stream),
         request_(std::move(request)),
-        id_("chatcmpl-" + NewUuid()),
-        created_(UnixSecondsNow()),
-        compatible_(exchange->prefix() == RoutePrefix::kCompatibleMode) {}
+        writer_(std::move(writer)) {}
 
   void Run() {
     ApiResult<ChatPrompt> prompt = BuildPrompt(request_, model());
@@ -91,8 +89,9 @@ class ChatAnswer final : public Answer {
       exchange().SendError(prompt.error());
       return;
     }
-    usage_.n_prompt = static_cast<int>(prompt->tokens.size());
-    if (request_.fields.return_token_ids) prompt_ids_ = prompt->tokens;
+    usage_.n_prompt = turn_.n_prompt = static_cast<int>(prompt->tokens.size());
+    if (request_.fields.return_token_ids) turn_.prompt_ids = prompt->tokens;
+    writer_->Attach(exchange(), turn_);
     std::vector<engine::GenerateRequest> requests;
     const auto n = static_cast<size_t>(request_.fields.n);
     for (size_t i = 0; i < n; ++i) {
@@ -103,8 +102,7 @@ class ChatAnswer final : public Answer {
       if (request_.tool_choice == ToolChoice::kNone && !request_.tools.empty()) BanCalls(requests.back());
       choices_.push_back(std::make_unique<ChatChoice>(request_, model(), prompt->turn_prefix));
     }
-    written_finish_.assign(n, 0);
-    prompt_ids_sent_.assign(n, 0);
+    ended_.assign(n, 0);
     n_open_ = n;
     Start(std::move(requests));
   }
@@ -130,268 +128,77 @@ class ChatAnswer final : public Answer {
     usage_.n_cached = std::max(usage_.n_cached, event.n_cached);
     if (stream()) {
       WriteDelta(index);
-      WriteFinish(index);
+      ended_[index] = 1;
+      writer_->EndChoice(index, EndOf(choice), UsageOf(index));
     }
     if (--n_open_ > 0) return;
     usage_.n_generated = 0;
     for (const auto& each : choices_) usage_.n_generated += each->n_generated();
     if (stream()) {
-      if (request_.fields.include_usage) WriteUsageChunk();
-      exchange().FinishSse();
+      writer_->End(usage_);
     } else {
-      exchange().SendJson(200, WholeJson());
+      std::vector<WholeChoice> whole;
+      for (const auto& each : choices_) whole.push_back(WholeOf(*each));
+      exchange().SendJson(200, writer_->Whole(whole, usage_));
     }
     Done(usage_);
   }
 
-  // ---- stream ----
-
   void OnAdmitted() override {
-    for (size_t i = 0; i < choices_.size(); ++i) {
-      JsonWriter json;
-      BeginChunk(json, i);
-      json.Key("delta").BeginObject().Key("role").String("assistant").Key("content").String("").EndObject();
-      EndChunk(json, "", i);
-      WriteDelta(i);
-    }
+    writer_->Begin();
+    WritePending();
   }
 
   void WritePending() override {
     for (size_t i = 0; i < choices_.size(); ++i) {
-      if (written_finish_[i] == 0) WriteDelta(i);
+      if (ended_[i] == 0) WriteDelta(i);
     }
   }
 
   void WriteKeepAlive() override {
-    for (size_t i = 0; i < choices_.size(); ++i) {
-      if (written_finish_[i] != 0) continue;
-      // A comment would not reset the idle timers of some clients; an empty delta does.
-      JsonWriter json;
-      BeginChunk(json, i);
-      json.Key("delta").BeginObject().Key("content").String("").EndObject();
-      EndChunk(json, "", i);
-      return;
-    }
+    const auto open = std::find(ended_.begin(), ended_.end(), 0);
+    if (open == ended_.end()) return;
+    const auto index = static_cast<size_t>(open - ended_.begin());
+    writer_->KeepAlive(index, UsageOf(index));
   }
 
-  void BeginChunk(JsonWriter& json, size_t index) {
-    json.BeginObject();
-    json.Key("id").String(id_);
-    json.Key("object").String("chat.completion.chunk");
-    json.Key("created").Int(created_);
-    json.Key("model").String(request_.fields.model_name);
-    json.Key("system_fingerprint").Null();
-    json.Key("choices").BeginArray();
-    json.BeginObject().Key("index").Int(static_cast<int64_t>(index));
-  }
+  void WriteFailure(const ApiError& error) override { writer_->Fail(error); }
 
-  void EndChunk(JsonWriter& json, std::string_view finish_reason, size_t index) {
-    if (!logprobs_written_) json.Key("logprobs").Null();
-    logprobs_written_ = false;
-    json.Key("finish_reason");
-    if (finish_reason.empty()) {
-      json.Null();
-    } else {
-      json.String(finish_reason);
-      WriteWarnings(json, index);
-    }
-    json.EndObject().EndArray();
-    if (request_.fields.include_usage) {
-      json.Key("usage");
-      if (request_.fields.continuous_usage) {
-        Usage now = usage_;
-        now.n_generated = choices_[index]->n_generated();
-        WriteUsage(json, now, true);
-      } else {
-        json.Null();
-      }
-    }
-    json.EndObject();
-    exchange().WriteData(json.text());
-  }
-
-  void WriteWarnings(JsonWriter& json, size_t index) {
-    const auto& warnings = choices_[index]->warnings();
-    if (warnings.empty()) return;
-    json.Key("warnings").BeginArray();
-    for (const std::string& warning : warnings) json.SanitizedString(warning);
-    json.EndArray();
-  }
-
-  void WriteIds(JsonWriter& json, std::string_view key, const std::vector<engine::TokenId>& ids) {
-    json.Key(key).BeginArray();
-    for (const engine::TokenId id : ids) json.Int(id);
-    json.EndArray();
-  }
-
-  // Chunks for what came since the last time: text first, then each piece of a call by itself.
   void WriteDelta(size_t index) {
-    ChatDelta delta = choices_[index]->Take();
-    if (!delta.content.empty() || !delta.logprobs.empty() || !delta.token_ids.empty()) {
-      JsonWriter json;
-      BeginChunk(json, index);
-      json.Key("delta").BeginObject().Key("content").String(delta.content).EndObject();
-      if (!delta.logprobs.empty()) {
-        json.Key("logprobs");
-        WriteChatLogprobs(json, *model().tokenizer, delta.logprobs);
-        logprobs_written_ = true;
-      }
-      if (request_.fields.return_token_ids) {
-        if (prompt_ids_sent_[index] == 0) WriteIds(json, "prompt_token_ids", prompt_ids_);
-        prompt_ids_sent_[index] = 1;
-        WriteIds(json, "token_ids", delta.token_ids);
-      }
-      EndChunk(json, "", index);
-    }
-    for (const ToolDelta& tool : delta.tools) WriteToolDelta(index, tool);
+    const ChatDelta delta = choices_[index]->Take();
+    if (!delta.empty()) writer_->Delta(index, delta, UsageOf(index));
   }
 
-  void WriteToolDelta(size_t index, const ToolDelta& tool) {
-    // Openers carry no arguments and fragments carry nothing else: clients that concatenate are safe with that.
-    if (tool.begin) {
-      JsonWriter json;
-      BeginChunk(json, index);
-      json.Key("delta").BeginObject();
-      if (request_.legacy_functions) {
-        json.Key("function_call").BeginObject().Key("name").String(tool.name);
-        json.Key("arguments").String("").EndObject();
-      } else {
-        json.Key("tool_calls").BeginArray().BeginObject().Key("index").Int(tool.index).Key("id").String(tool.id);
-        json.Key("type").String("function").Key("function").BeginObject().Key("name").SanitizedString(tool.name);
-        json.Key("arguments").String("").EndObject().EndObject().EndArray();
-      }
-      json.EndObject();
-      EndChunk(json, "", index);
-    }
-    if (tool.arguments.empty()) return;
-    JsonWriter json;
-    BeginChunk(json, index);
-    json.Key("delta").BeginObject();
-    if (request_.legacy_functions) {
-      json.Key("function_call").BeginObject().Key("arguments").String(tool.arguments).EndObject();
-    } else {
-      json.Key("tool_calls").BeginArray().BeginObject().Key("index").Int(tool.index);
-      json.Key("function").BeginObject().Key("arguments").String(tool.arguments).EndObject().EndObject().EndArray();
-    }
-    json.EndObject();
-    EndChunk(json, "", index);
+  Usage UsageOf(size_t index) const {
+    Usage usage = usage_;
+    usage.n_generated = choices_[index]->n_generated();
+    return usage;
   }
 
-  void WriteFinish(size_t index) {
-    written_finish_[index] = 1;
-    JsonWriter json;
-    BeginChunk(json, index);
-    json.Key("delta").BeginObject().EndObject();
-    EndChunk(json, choices_[index]->finish_reason(), index);
+  static ChoiceEnd EndOf(const ChatChoice& choice) {
+    return {choice.finish_reason(), std::string(choice.matched_stop()), choice.warnings()};
   }
 
-  void WriteUsageChunk() {
-    JsonWriter json;
-    json.BeginObject();
-    json.Key("id").String(id_);
-    json.Key("object").String("chat.completion.chunk");
-    json.Key("created").Int(created_);
-    json.Key("model").String(request_.fields.model_name);
-    json.Key("system_fingerprint").Null();
-    json.Key("choices").BeginArray().EndArray();
-    json.Key("usage");
-    WriteUsage(json, usage_, true);
-    json.EndObject();
-    exchange().WriteData(json.text());
-  }
-
-  // ---- whole ----
-
-  std::string WholeJson() {
-    JsonWriter json;
-    json.BeginObject();
-    json.Key("id").String(id_);
-    json.Key("object").String("chat.completion");
-    json.Key("created").Int(created_);
-    json.Key("model").String(request_.fields.model_name);
-    json.Key("system_fingerprint").Null();
-    json.Key("service_tier");
-    if (compatible_) {
-      json.Null();
-    } else {
-      json.String("default");
-    }
-    json.Key("choices").BeginArray();
-    for (size_t i = 0; i < choices_.size(); ++i) WriteWholeChoice(json, i);
-    json.EndArray();
-    json.Key("usage");
-    WriteUsage(json, usage_, true);
-    json.EndObject();
-    return json.Take();
-  }
-
-  static std::vector<WholeCall> JoinCalls(const std::vector<ToolDelta>& deltas) {
-    std::vector<WholeCall> calls;
-    for (const ToolDelta& delta : deltas) {
-      if (delta.begin) calls.push_back({delta.id, delta.name, ""});
-      if (!calls.empty()) calls.back().arguments += delta.arguments;
-    }
-    return calls;
-  }
-
-  void WriteWholeChoice(JsonWriter& json, size_t index) {
-    ChatChoice& choice = *choices_[index];
-    const ChatDelta all = choice.Take();
-    const std::vector<WholeCall> calls = JoinCalls(all.tools);
-    json.BeginObject().Key("index").Int(static_cast<int64_t>(index));
-    json.Key("message").BeginObject().Key("role").String("assistant").Key("content");
-    if (all.content.empty() && !calls.empty() && !compatible_) {
-      json.Null();
-    } else {
-      json.String(all.content);
-    }
-    json.Key("refusal").Null();
-    if (request_.legacy_functions && !calls.empty()) {
-      json.Key("function_call").BeginObject().Key("name").SanitizedString(calls[0].name);
-      json.Key("arguments").String(calls[0].arguments).EndObject();
-    } else if (!calls.empty()) {
-      json.Key("tool_calls").BeginArray();
-      for (size_t i = 0; i < calls.size(); ++i) {
-        json.BeginObject().Key("index").Int(static_cast<int64_t>(i)).Key("id").String(calls[i].id);
-        json.Key("type").String("function").Key("function").BeginObject();
-        json.Key("name").SanitizedString(calls[i].name).Key("arguments").String(calls[i].arguments);
-        json.EndObject().EndObject();
-      }
-      json.EndArray();
-    }
-    json.EndObject();
-    json.Key("logprobs");
-    if (request_.logprobs) {
-      WriteChatLogprobs(json, *model().tokenizer, all.logprobs);
-    } else {
-      json.Null();
-    }
-    json.Key("finish_reason").String(choice.finish_reason());
-    WriteWarnings(json, index);
-    if (request_.fields.return_token_ids) {
-      WriteIds(json, "prompt_token_ids", prompt_ids_);
-      WriteIds(json, "token_ids", all.token_ids);
-    }
-    json.EndObject();
+  static WholeChoice WholeOf(ChatChoice& choice) {
+    ChatDelta all = choice.Take();
+    return {std::move(all.content), JoinCalls(all.tools), std::move(all.logprobs), std::move(all.token_ids),
+            EndOf(choice)};
   }
 
   const ChatRequest request_;
-  const std::string id_;
-  const int64_t created_;
-  const bool compatible_;
+  const std::unique_ptr<ChatWriter> writer_;
+  ChatTurn turn_{request_, model(), {}, 0};
   std::vector<std::unique_ptr<ChatChoice>> choices_;
-  std::vector<char> written_finish_;
-  std::vector<char> prompt_ids_sent_;
-  std::vector<engine::TokenId> prompt_ids_;
+  std::vector<char> ended_;
   size_t n_open_ = 0;
   Usage usage_;
-  bool logprobs_written_ = false;
 };
 
 }  // namespace
 
-void AnswerChat(std::shared_ptr<Exchange> exchange, std::shared_ptr<const ServedModel> model, ChatRequest request) {
-  std::make_shared<ChatAnswer>(std::move(exchange), std::move(model), std::move(request))->Run();
+void AnswerChat(std::shared_ptr<Exchange> exchange, std::shared_ptr<const ServedModel> model, ChatRequest request,
+                std::unique_ptr<ChatWriter> writer) {
+  std::make_shared<ChatAnswer>(std::move(exchange), std::move(model), std::move(request), std::move(writer))->Run();
 }
 
 }  // namespace quern::api

@@ -1,15 +1,17 @@
-// OpenAI Chat Completions, the events-out half: one JSON object, or a stream of chunks. api.md A.5, A.6.
+// Runs a chat request on the engine and has a dialect's writer answer it.
 #pragma once
 
 #include <memory>
 
+#include "api/chat_request.h"
+#include "api/chat_writer.h"
 #include "api/exchange.h"
-#include "api/openai_chat.h"
 #include "api/served_model.h"
 
 namespace quern::api {
 
-// Renders, encodes, submits, and answers through the exchange. Strand only; returns at once.
-void AnswerChat(std::shared_ptr<Exchange> exchange, std::shared_ptr<const ServedModel> model, ChatRequest request);
+// Renders, encodes, submits, and answers through the exchange in the writer's shape. Strand only; returns at once.
+void AnswerChat(std::shared_ptr<Exchange> exchange, std::shared_ptr<const ServedModel> model, ChatRequest request,
+                std::unique_ptr<ChatWriter> writer);
 
 }  // namespace quern::api

@@ -8,7 +8,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "api/openai_chat.h"
+#include "api/chat_request.h"
 #include "api/stop_matcher.h"
 #include "chat/tool_call_parser.h"
 #include "engine/engine.h"
@@ -53,6 +53,8 @@ class ChatChoice {
 
   // Set by Push or Finish: stop, length, tool_calls, function_call.
   const std::string& finish_reason() const { return finish_reason_; }
+  // The client's stop string that ended the text; empty = none did.
+  std::string_view matched_stop() const { return stops_.matched_stop(); }
   int n_generated() const { return n_generated_; }
   const std::vector<std::string>& warnings() const { return warnings_; }
 

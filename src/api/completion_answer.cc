@@ -19,8 +19,7 @@ class CompletionAnswer final : public Answer {
  public:
   CompletionAnswer(std::shared_ptr<Exchange> exchange, std::shared_ptr<const ServedModel> model,
                    CompletionRequest request)
-      : Answer(exchange, std::move(model), request.shape == CompletionShape::kFim ? "fim.completions" : "completions",
-               request.fields.stream),
+      : Answer(exchange, std::move(model), request.fields.stream),
         request_(std::move(request)),
         id_("cmpl-" + NewUuid()),
         created_(UnixSecondsNow()) {}
@@ -95,6 +94,7 @@ class CompletionAnswer final : public Answer {
   // ---- stream ----
 
   void OnAdmitted() override {
+    exchange().StartSse();
     for (size_t i = 0; i < choices_.size() && request_.shape == CompletionShape::kFim; ++i) WriteRole(i);
     WritePending();
   }

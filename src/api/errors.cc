@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <array>
 
-#include "api/json_writer.h"
-
 namespace quern::api {
 
 namespace {
@@ -32,15 +30,6 @@ constexpr std::array kRows = {
     Row{Code::kInternal, 500, "server_error", "internal_error", 0},
 };
 
-void WriteNullable(JsonWriter& json, std::string_view key, std::string_view value) {
-  json.Key(key);
-  if (value.empty()) {
-    json.Null();
-  } else {
-    json.SanitizedString(value);
-  }
-}
-
 }  // namespace
 
 ApiError BadField(std::string param, std::string message, std::string code) {
@@ -61,20 +50,6 @@ ApiError FromStatus(const Status& status) {
   error.retry_after_s = row->retry_after_s;
   error.message = status.message().empty() ? "internal error" : status.message();
   return error;
-}
-
-std::string ErrorJson(const ApiError& error, std::string_view request_id) {
-  JsonWriter json;
-  json.BeginObject().Key("error").BeginObject();
-  json.Key("message").SanitizedString(error.message);
-  json.Key("type").String(error.type);
-  WriteNullable(json, "param", error.param);
-  WriteNullable(json, "code", error.code);
-  for (const auto& [name, value] : error.numbers) json.Key(name).Int(value);
-  json.EndObject();
-  if (!request_id.empty()) json.Key("request_id").String(request_id);
-  json.EndObject();
-  return json.Take();
 }
 
 }  // namespace quern::api

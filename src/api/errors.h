@@ -1,5 +1,4 @@
-// Errors of the OpenAI family of routes: one struct, one table from Status codes, one JSON shape.
-//   {"error":{"message":...,"type":...,"param":...,"code":...},"request_id":...}
+// Errors of the API: one struct and one table from Status codes. A dialect (dialect.h) gives them their JSON shape.
 #pragma once
 
 #include <cstdint>
@@ -32,9 +31,6 @@ ApiError BadField(std::string param, std::string message, std::string code = {})
 
 // What a Status from below looks like outside.
 ApiError FromStatus(const Status& status);
-
-// Body of an error response. request_id may be empty (in a stream), then the member is left out.
-std::string ErrorJson(const ApiError& error, std::string_view request_id);
 
 inline std::unexpected<ApiError> Fail(ApiError error) { return std::unexpected<ApiError>(std::move(error)); }
 

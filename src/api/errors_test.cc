@@ -1,4 +1,4 @@
-#include "api/errors.h"
+#include "api/dialect.h"
 
 #include <gtest/gtest.h>
 
@@ -42,14 +42,14 @@ TEST(Errors, EveryStatusCodeHasItsAnswer) {
 TEST(Errors, TheJsonHasEveryMember) {
   ApiError error = BadField("messages[2].content", "bad \"thing\"\n\xFF", "invalid_value");
   error.numbers = {{"n_prompt", 7}};
-  const boost::json::value json = boost::json::parse(ErrorJson(error, "id-1"));
+  const boost::json::value json = boost::json::parse(kOpenAiDialect.error_json(error, "id-1"));
   EXPECT_EQ(json.at("request_id"), "id-1");
   EXPECT_EQ(json.at("error").at("message"), "bad \"thing\"\n\xEF\xBF\xBD");
   EXPECT_EQ(json.at("error").at("type"), "invalid_request_error");
   EXPECT_EQ(json.at("error").at("param"), "messages[2].content");
   EXPECT_EQ(json.at("error").at("code"), "invalid_value");
   EXPECT_EQ(json.at("error").at("n_prompt"), 7);
-  const boost::json::value bare = boost::json::parse(ErrorJson(BadField("", "m"), ""));
+  const boost::json::value bare = boost::json::parse(kOpenAiDialect.error_json(BadField("", "m"), ""));
   EXPECT_TRUE(bare.at("error").at("param").is_null());
   EXPECT_TRUE(bare.at("error").at("code").is_null());
   EXPECT_FALSE(bare.as_object().contains("request_id"));

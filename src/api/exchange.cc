@@ -13,7 +13,9 @@ constexpr std::string_view kServerName = "quern/0.1.0";
 }  // namespace
 
 Exchange::Exchange(Setup setup)
-    : setup_(std::move(setup)), request_id_(NewUuid()), started_(std::chrono::steady_clock::now()) {
+    : setup_(std::move(setup)),
+      request_id_(setup_.dialect->new_request_id()),
+      started_(std::chrono::steady_clock::now()) {
   setup_.metrics->RequestBegan();
 }
 
@@ -36,11 +38,11 @@ std::vector<Header> Exchange::CommonHeaders(std::string_view content_type) const
   headers.reserve(8);
   if (!content_type.empty()) headers.push_back({"content-type", std::string(content_type)});
   headers.push_back({"server", std::string(kServerName)});
-  headers.push_back({"x-request-id", request_id_});
+  headers.push_back({std::string(setup_.dialect->request_id_header), request_id_});
   headers.push_back({"openai-processing-ms", std::to_string(elapsed_ms)});
   if (!setup_.cors_origin.empty()) {
     headers.push_back({"access-control-allow-origin", setup_.cors_origin});
-    headers.push_back({"access-control-expose-headers", "x-request-id, openai-processing-ms, retry-after"});
+    headers.push_back({"access-control-expose-headers", "x-request-id, request-id, openai-processing-ms, retry-after"});
     if (setup_.cors_origin != "*") headers.push_back({"vary", "origin"});
   }
   return headers;
@@ -68,20 +70,22 @@ void Exchange::SendNoContent(std::vector<Header> headers) {
 
 void Exchange::SendError(const ApiError& error) {
   answered_ = true;
-  Count(error.http_status);
+  const Dialect& dialect = *setup_.dialect;
+  const int status = dialect.error_status == nullptr ? error.http_status : dialect.error_status(error);
+  Count(status);
   std::vector<Header> headers = CommonHeaders("application/json");
   if (error.retry_after_s > 0) {
     headers.push_back({"retry-after", std::to_string(error.retry_after_s)});
     headers.push_back({"retry-after-ms", std::to_string(error.retry_after_s * 1000)});
   }
   if (!error.allow.empty()) headers.push_back({"allow", error.allow});
-  if (error.http_status == 401) headers.push_back({"www-authenticate", "Bearer"});
-  setup_.sink->SendWhole(error.http_status, std::move(headers), ErrorJson(error, request_id_));
+  if (status == 401) headers.push_back({"www-authenticate", "Bearer"});
+  setup_.sink->SendWhole(status, std::move(headers), dialect.error_json(error, request_id_));
 }
 
-void Exchange::StartSse() {
+void Exchange::StartStream(std::string_view content_type) {
   streaming_ = true;
-  std::vector<Header> headers = CommonHeaders("text/event-stream; charset=utf-8");
+  std::vector<Header> headers = CommonHeaders(content_type);
   headers.push_back({"cache-control", "no-cache"});
   headers.push_back({"x-accel-buffering", "no"});
   setup_.sink->StartStream(200, std::move(headers));
@@ -93,6 +97,13 @@ void Exchange::WriteData(std::string_view json) {
   frames_ += "\n\n";
 }
 
+void Exchange::WriteEvent(std::string_view event, std::string_view json) {
+  frames_ += "event: ";
+  frames_ += event;
+  frames_ += '\n';
+  WriteData(json);
+}
+
 void Exchange::WriteComment(std::string_view text) { frames_ += fmt::format(": {}\n\n", text); }
 
 void Exchange::Flush() {
@@ -102,21 +113,22 @@ void Exchange::Flush() {
   setup_.sink->Write(std::move(frames));
 }
 
-void Exchange::FailSse(const ApiError& error) {
+void Exchange::EndStream(int status) {
   answered_ = true;
-  Count(error.http_status);
-  WriteData(ErrorJson(error, ""));
-  frames_ += "data: [DONE]\n\n";
+  Count(status);
   Flush();
   setup_.sink->Close();
 }
 
-void Exchange::FinishSse() {
-  answered_ = true;
-  Count(200);
+void Exchange::FailSse(const ApiError& error) {
+  WriteData(setup_.dialect->error_json(error, ""));
   frames_ += "data: [DONE]\n\n";
-  Flush();
-  setup_.sink->Close();
+  EndStream(error.http_status);
+}
+
+void Exchange::FinishSse() {
+  frames_ += "data: [DONE]\n\n";
+  EndStream(200);
 }
 
 }  // namespace quern::api

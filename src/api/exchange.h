@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "api/dialect.h"
 #include "api/errors.h"
 #include "api/http.h"
 #include "api/limits.h"
@@ -27,7 +28,8 @@ class Exchange {
     std::shared_ptr<Metrics> metrics;
     std::string cors_origin;  // empty = no CORS headers
     RoutePrefix prefix = RoutePrefix::kV1;
-    std::string route;  // label for metrics, e.g. "chat.completions"
+    std::string route;                         // label for metrics, e.g. "chat.completions"
+    const Dialect* dialect = &kOpenAiDialect;  // shape of errors; outlives the exchange
   };
 
   explicit Exchange(Setup setup);
@@ -43,8 +45,8 @@ class Exchange {
   Metrics& metrics() const { return *setup_.metrics; }
   RoutePrefix prefix() const { return setup_.prefix; }
   const std::string& request_id() const { return request_id_; }
-  void set_route(std::string route) { setup_.route = std::move(route); }
-  void set_prefix(RoutePrefix prefix) { setup_.prefix = prefix; }
+  const std::string& route() const { return setup_.route; }
+  const Dialect& dialect() const { return *setup_.dialect; }
 
   // ---- a whole answer ----
   void SendJson(int status, std::string json);
@@ -52,13 +54,20 @@ class Exchange {
   void SendNoContent(std::vector<Header> headers);
   void SendError(const ApiError& error);
 
-  // ---- a stream of server-sent events ----
-  void StartSse();
-  void WriteData(std::string_view json);  // data: json
-  void WriteComment(std::string_view text);
+  // ---- a stream ----
+  void StartStream(std::string_view content_type);  // status 200
+  void WriteRaw(std::string_view bytes) { frames_ += bytes; }
   // What was written since the last call, in one piece. The frames are collected until then.
   void Flush();
-  // An error after the stream began: an error frame, [DONE], the end.
+  // Flushes and ends the stream. status: what metrics count, 200 or that of an error sent in the stream.
+  void EndStream(int status);
+
+  // ---- a stream of server-sent events ----
+  void StartSse() { StartStream("text/event-stream; charset=utf-8"); }
+  void WriteData(std::string_view json);                           // data: json
+  void WriteEvent(std::string_view event, std::string_view json);  // event: event, data: json
+  void WriteComment(std::string_view text);
+  // An error after the stream began, as the OpenAI family has it: an error frame, [DONE], the end.
   void FailSse(const ApiError& error);
   // [DONE], the end.
   void FinishSse();

@@ -1,32 +1,12 @@
 // OpenAI Chat Completions, the JSON-in half: a checked request in plain values. api.md A.1 - A.4, A.9.
 #pragma once
 
-#include <string>
 #include <vector>
 
+#include "api/chat_request.h"
 #include "api/exchange.h"
-#include "api/generation_fields.h"
-#include "chat/chat_format.h"
-#include "chat/message.h"
 
 namespace quern::api {
-
-enum class ToolChoice { kAuto, kNone, kRequired, kNamed };
-
-struct ChatRequest {
-  GenerationFields fields;
-  std::vector<chat::Message> messages;  // not empty; tool results in the order of their calls
-  std::vector<chat::Tool> tools;        // after tool_choice.allowed_tools
-  ToolChoice tool_choice = ToolChoice::kAuto;
-  std::string forced_tool;  // for kNamed
-  bool parallel_tool_calls = true;
-  bool legacy_functions = false;        // asked with `functions`: answered with function_call
-  bool continue_final_message = false;  // the last message is an assistant turn to go on with
-  bool add_generation_prompt = true;
-  bool logprobs = false;
-  int top_logprobs = 0;
-  boost::json::object template_kwargs;
-};
 
 // Errors: 400 naming the field.
 ApiResult<ChatRequest> ReadChatRequest(const ObjectReader& body, const ServedModel& model, const Limits& limits,

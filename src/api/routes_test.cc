@@ -3,64 +3,88 @@
 
 #include "api/fim.h"
 #include "api/key_check.h"
-#include "api/router.h"
+#include "api/route.h"
 
 namespace quern::api {
 namespace {
 
-TEST(Router, EveryOperationUnderEveryPrefix) {
-  const std::pair<const char*, RoutePrefix> mounts[] = {{"", RoutePrefix::kBare},
-                                                        {"/v1", RoutePrefix::kV1},
-                                                        {"/openai/v1", RoutePrefix::kOpenAi},
-                                                        {"/compatible-mode/v1", RoutePrefix::kCompatibleMode}};
-  const std::pair<const char*, Operation> operations[] = {{"/chat/completions", Operation::kChat},
-                                                          {"/completions", Operation::kCompletions},
-                                                          {"/fim/completions", Operation::kFim},
-                                                          {"/models", Operation::kListModels},
-                                                          {"/models/a/b%2Fc", Operation::kGetModel}};
-  for (const auto& [mount, prefix] : mounts) {
-    for (const auto& [rest, operation] : operations) {
-      for (const char* slash : {"", "/"}) {
-        const RouteMatch match = MatchRoute(std::string(mount) + rest + slash);
-        EXPECT_EQ(match.operation, operation) << mount << rest << slash;
-        EXPECT_EQ(match.prefix, prefix) << mount << rest << slash;
-        if (operation == Operation::kGetModel) {
-          EXPECT_EQ(match.model_id, "a/b/c") << mount << slash;
-        }
-      }
+void Nothing(const Call&) {}
+
+constexpr Mount kMounts[] = {{"", RoutePrefix::kBare}, {"/v1", RoutePrefix::kV1}};
+constexpr Mount kOther[] = {{"/other", RoutePrefix::kBare}};
+constexpr Dialect kOtherDialect = {"other", nullptr, nullptr, "x", nullptr};
+constexpr Route kTable[] = {
+    {"things.list", "GET", "/things", kMounts, &kOpenAiDialect, Nothing, ""},
+    {"things.make", "POST", "/things", kMounts, &kOpenAiDialect, Nothing, ""},
+    {"things.part", "GET", "/things/{id}/parts/{part}", kMounts, &kOpenAiDialect, Nothing, ""},
+    {"things.get", "GET", "/things/{id...}", kMounts, &kOpenAiDialect, Nothing, ""},
+    {"root", "GET", "/", kRootMount, &kOpenAiDialect, Nothing, ""},
+    {"other", "POST", "/x", kOther, &kOtherDialect, Nothing, ""},
+};
+
+const RouteTable& Table() {
+  static const std::span<const Route> tables[] = {kTable};
+  static const RouteTable table(tables);
+  return table;
+}
+
+std::string NameOf(std::string_view method, std::string_view path) {
+  const RouteMatch match = Table().Find(method, path);
+  return match.route == nullptr ? "" : std::string(match.route->name);
+}
+
+TEST(RouteTable, EveryOperationUnderEveryMount) {
+  for (const char* slash : {"", "/"}) {
+    const std::string end = slash;
+    for (const Mount& mount : kMounts) {
+      const std::string at(mount.path);
+      EXPECT_EQ(NameOf("GET", at + "/things" + end), "things.list");
+      EXPECT_EQ(NameOf("HEAD", at + "/things" + end), "things.list");
+      EXPECT_EQ(NameOf("POST", at + "/things" + end), "things.make");
+      EXPECT_EQ(Table().Find("GET", at + "/things" + end).prefix, mount.prefix);
+      const RouteMatch rest = Table().Find("GET", at + "/things/a/b%2Fc" + end);
+      EXPECT_EQ(rest.route->name, "things.get");
+      EXPECT_EQ(rest.params, std::vector<std::string>{"a/b/c"});
+      const RouteMatch part = Table().Find("GET", at + "/things/a%20b/parts/7" + end);
+      EXPECT_EQ(part.route->name, "things.part");
+      EXPECT_EQ(part.params, (std::vector<std::string>{"a b", "7"}));
     }
   }
+  EXPECT_EQ(NameOf("GET", "/"), "root");
+  EXPECT_EQ(NameOf("GET", ""), "root");
 }
 
-TEST(Router, TheServersOwnPaths) {
-  EXPECT_EQ(MatchRoute("/health").operation, Operation::kHealth);
-  EXPECT_EQ(MatchRoute("/metrics/").operation, Operation::kMetrics);
-  EXPECT_EQ(MatchRoute("/").operation, Operation::kRoot);
-  EXPECT_EQ(MatchRoute("").operation, Operation::kRoot);
-}
-
-TEST(Router, UnknownPathsAreUnknown) {
-  for (const char* path : {"/v1", "/v1/chat", "/v1/chat/completions/x", "/V1/models", "//v1/models", "/v2/models",
-                           "/v1/completionsx", "/v1//completions", "chat/completions", "//", "*"}) {
-    EXPECT_EQ(MatchRoute(path).operation, Operation::kNone) << path;
-    EXPECT_FALSE(MatchRoute(path).doubled_v1) << path;
+TEST(RouteTable, UnknownPathsAreUnknown) {
+  for (const char* path : {"/v1", "/V1/things", "//v1/things", "/v2/things", "/thingsx", "/v1//things", "things", "//",
+                           "*", "/v1/v1/things"}) {
+    const RouteMatch match = Table().Find("GET", path);
+    EXPECT_EQ(match.route, nullptr) << path;
+    EXPECT_TRUE(match.allow.empty()) << path;
   }
-  EXPECT_TRUE(MatchRoute("/v1/v1/models").doubled_v1);
-  EXPECT_EQ(MatchRoute("/v1/v1/models").operation, Operation::kNone);
+  EXPECT_TRUE(Table().Find("GET", "/v1/v1/things").doubled_v1);
+  EXPECT_FALSE(Table().Find("GET", "/v1/things").doubled_v1);
 }
 
-TEST(Router, PercentDecodeLeavesWhatIsNoEscape) {
+TEST(RouteTable, AWrongMethodIsToldTheRightOnes) {
+  const RouteMatch match = Table().Find("DELETE", "/things");
+  EXPECT_EQ(match.route, nullptr);
+  EXPECT_EQ(match.allow, "GET, HEAD, POST, OPTIONS");
+  EXPECT_EQ(Table().Find("HEAD", "/other/x").allow, "POST, OPTIONS");
+}
+
+TEST(RouteTable, ErrorsHaveTheShapeOfTheLongestMount) {
+  EXPECT_EQ(Table().Find("GET", "/other/nothing").dialect, &kOtherDialect);
+  EXPECT_EQ(Table().Find("GET", "/otherwise").dialect, &kOpenAiDialect);
+  EXPECT_EQ(Table().Find("GET", "/nothing").dialect, &kOpenAiDialect);
+}
+
+TEST(RouteTable, PercentDecodeLeavesWhatIsNoEscape) {
   EXPECT_EQ(PercentDecode("a%2Fb%20c"), "a/b c");
   EXPECT_EQ(PercentDecode("%"), "%");
   EXPECT_EQ(PercentDecode("%2"), "%2");
   EXPECT_EQ(PercentDecode("%zz%2f%4"), "%zz/%4");
   EXPECT_EQ(PercentDecode("%%41"), "%A");
   EXPECT_EQ(PercentDecode("100%25"), "100%");
-}
-
-TEST(Router, MethodsFollowOperations) {
-  EXPECT_EQ(AllowedMethods(Operation::kChat), "POST, OPTIONS");
-  EXPECT_EQ(AllowedMethods(Operation::kListModels), "GET, HEAD, OPTIONS");
 }
 
 TEST(Fim, PrefixAndSuffixMakeTheFormOfTheModelCard) {

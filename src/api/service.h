@@ -1,25 +1,15 @@
-// All routes of the OpenAI family and the server's own: finds the handler of a request, checks keys and capacity, and
-// starts its answer. The server hands every parsed request to Handle.
+// The API: finds the handler of a request by the families' route tables, checks keys, and starts its answer. The server
+// hands every parsed request to Handle.
 #pragma once
 
-#include <atomic>
 #include <memory>
-#include <string>
 
 #include "api/exchange.h"
 #include "api/http.h"
-#include "api/key_check.h"
-#include "api/limits.h"
-#include "api/metrics.h"
-#include "api/served_model.h"
+#include "api/route.h"
+#include "api/service_context.h"
 
 namespace quern::api {
-
-struct ServiceOptions {
-  Limits limits;
-  KeyCheck keys;
-  std::string cors_origin = "*";  // access-control-allow-origin; empty = no CORS headers. Never with credentials
-};
 
 // Thread-safe: one instance serves all connections. Outlives them.
 class Service {
@@ -33,28 +23,16 @@ class Service {
   void HandleBroken(const ApiError& error, std::shared_ptr<ResponseSink> sink);
 
   // From now on new generations are refused with 503; /health says so.
-  void BeginShutdown() { stopping_ = true; }
+  void BeginShutdown() { context_.stopping = true; }
 
-  const Limits& limits() const { return options_.limits; }
-  const KeyCheck& keys() const { return options_.keys; }
-  Metrics& metrics() { return *metrics_; }
+  const Limits& limits() const { return context_.options.limits; }
+  const KeyCheck& keys() const { return context_.options.keys; }
+  Metrics& metrics() { return *context_.metrics; }
 
  private:
-  struct Route;
+  void Dispatch(const std::shared_ptr<Exchange>& exchange, RouteMatch match);
 
-  void Dispatch(const std::shared_ptr<Exchange>& exchange);
-  void Options(Exchange& exchange) const;
-  void Health(Exchange& exchange) const;
-  void ListModels(Exchange& exchange) const;
-  void GetModel(Exchange& exchange, std::string_view id) const;
-  void Chat(const std::shared_ptr<Exchange>& exchange) const;
-  void Completions(const std::shared_ptr<Exchange>& exchange, bool fim) const;
-  bool Admit(Exchange& exchange) const;
-
-  ServiceOptions options_;
-  std::shared_ptr<const ModelRegistry> models_;
-  std::shared_ptr<Metrics> metrics_;
-  std::atomic<bool> stopping_{false};
+  ServiceContext context_;
 };
 
 }  // namespace quern::api

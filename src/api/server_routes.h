@@ -1,0 +1,12 @@
+// The server's own operations: /, /health, /metrics.
+#pragma once
+
+#include <span>
+
+#include "api/route.h"
+
+namespace quern::api {
+
+std::span<const Route> ServerRoutes();
+
+}  // namespace quern::api

@@ -1,0 +1,33 @@
+// What all requests of one service share, as handlers see it.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "api/exchange.h"
+#include "api/key_check.h"
+#include "api/limits.h"
+#include "api/metrics.h"
+#include "api/served_model.h"
+
+namespace quern::api {
+
+struct ServiceOptions {
+  Limits limits;
+  KeyCheck keys;
+  std::string cors_origin = "*";  // access-control-allow-origin; empty = no CORS headers. Never with credentials
+};
+
+// Thread-safe. Owned by the service; outlives every exchange.
+struct ServiceContext {
+  ServiceOptions options;
+  std::shared_ptr<const ModelRegistry> models;
+  std::shared_ptr<Metrics> metrics = std::make_shared<Metrics>();
+  std::atomic<bool> stopping{false};
+
+  // False when no further generation is taken on: the error was sent.
+  bool Admit(Exchange& exchange) const;
+};
+
+}  // namespace quern::api
