@@ -69,9 +69,13 @@ quern_outcome quern_vocabulary_new(const uint8_t* words, const size_t* ends, siz
                                    const quern_grammar_limits* limits, quern_vocabulary** out);
 void quern_vocabulary_free(quern_vocabulary* self);
 
-// kind: "json_schema", "regex" or "lark".
+// kind: "json_schema", "regex" or "lark". *out is null on failure; QUERN_LIMIT when one of the limits was in the way.
 quern_outcome quern_matcher_new(const quern_vocabulary* vocabulary, const uint8_t* kind, size_t kind_bytes,
                                 const uint8_t* grammar, size_t grammar_bytes, quern_matcher** out);
+// A matcher in the same state that shares nothing with self: the two may be used at the same time. *out is null on
+// failure.
+quern_outcome quern_matcher_clone(const quern_matcher* self, quern_matcher** out);
+// After a failure of the next three every further call on the matcher fails: it never allows too much.
 // Bit i of mask (word i/32) is set when token i may come next. n_words >= (n_tokens + 31) / 32.
 quern_outcome quern_matcher_mask(quern_matcher* self, uint32_t* mask, size_t n_words);
 quern_outcome quern_matcher_consume(quern_matcher* self, uint32_t token);

@@ -73,6 +73,8 @@ TEST(QuernDeps, MasksFollowASchema) {
   ASSERT_EQ(Take(quern_matcher_new(vocabulary, Bytes(kind), kind.size(), Bytes(schema), schema.size(), &matcher)).text,
             "");
   quern_vocabulary_free(vocabulary);  // the matcher keeps what it needs
+  quern_matcher* other = nullptr;
+  ASSERT_EQ(Take(quern_matcher_clone(matcher, &other)).text, "");
   std::vector<uint32_t> mask(9);
   for (const char c : std::string_view("\"on\"")) {
     ASSERT_EQ(Take(quern_matcher_mask(matcher, mask.data(), mask.size())).text, "");
@@ -85,6 +87,14 @@ TEST(QuernDeps, MasksFollowASchema) {
   EXPECT_EQ(accepting, 1);
   EXPECT_EQ(Take(quern_matcher_mask(matcher, mask.data(), 3)).code, QUERN_INVALID);
   quern_matcher_free(matcher);
+  // The copy is where the first was when it was made, and stays without it.
+  ASSERT_EQ(Take(quern_matcher_mask(other, mask.data(), mask.size())).text, "");
+  EXPECT_EQ(mask['"' / 32] >> ('"' % 32) & 1U, 1U);
+  ASSERT_EQ(Take(quern_matcher_accepting(other, &accepting)).text, "");
+  EXPECT_EQ(accepting, 0);
+  EXPECT_NE(Take(quern_matcher_consume(other, 'x')).code, QUERN_OK);
+  EXPECT_NE(Take(quern_matcher_mask(other, mask.data(), mask.size())).code, QUERN_OK) << "an error stays";
+  quern_matcher_free(other);
 }
 
 }  // namespace

@@ -174,7 +174,7 @@ void BatchRunner::ComputeRow(Row& row, std::span<const float> logits, SamplerScr
   const size_t stride = static_cast<size_t>(parts_.model->config().vocab);
   const auto values = logits.subspan(row.at * stride, vocab_size_);
   if (row.sample) {
-    const auto chosen = sequence.sampler.Choose(values, sequence.n_generated(), scratch);
+    const auto chosen = sequence.sampler.Choose(values, sequence.n_generated(), scratch, sequence.constraint.get());
     if (!chosen) {
       row.error = chosen.error();
       return;
@@ -218,13 +218,19 @@ void BatchRunner::SendScoresWhenComplete(Sequence& sequence) const {
 
 void BatchRunner::TakeSample(Row& row, StepResult& result) const {
   Sequence& sequence = *row.sequence;
+  const bool is_stop = sequence.sampler.IsStop(row.token);
+  if (sequence.constraint && !is_stop) {
+    if (const auto accepted = sequence.constraint->Accept(row.token); !accepted) {
+      result.over.push_back({&sequence, FinishedOf(sequence, FinishReason::kError, accepted.error())});
+      return;
+    }
+  }
   sequence.tokens.push_back(row.token);
   sequence.sampler.Accept(row.token);
   ++result.counts.n_sampled;
   const int n = sequence.n_generated();
   sequence.stream->Emit(TokenEvent{row.token, n, row.logprob, std::move(row.top)});
-  const auto& stops = sequence.request.stop_tokens;
-  if (std::find(stops.begin(), stops.end(), row.token) != stops.end()) {
+  if (is_stop) {
     result.over.push_back({&sequence, FinishedOf(sequence, FinishReason::kStopToken)});
   } else if (n >= sequence.n_max) {
     result.over.push_back({&sequence, FinishedOf(sequence, FinishReason::kLength)});

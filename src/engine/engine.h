@@ -19,13 +19,14 @@
 #include <vector>
 
 #include "base/status.h"
+#include "grammar/grammar.h"
 
 namespace quern::engine {
 
 using TokenId = int32_t;
 
-// How the next token is chosen. Order of application: logit_bias, repetition, presence and frequency penalties,
-// temperature, top_k, top_p, min_p, draw. temperature 0 is greedy (ties to the lower id).
+// How the next token is chosen. Order of application: the grammar, logit_bias, repetition, presence and
+// frequency penalties, temperature, top_k, top_p, min_p, draw. temperature 0 is greedy (ties to the lower id).
 struct SamplingParams {
   float temperature = 1.0F;                           // >= 0
   int top_k = 0;                                      // 0 = off
@@ -44,8 +45,12 @@ struct GenerateRequest {
   int max_tokens = 0;                // 0 = score or prefill only; otherwise at most this many sampled tokens
   int min_tokens = 0;                // stop tokens are banned before this many
   std::vector<TokenId> stop_tokens;  // sampled, counted, reported, and end the generation
-  int n_logprobs = -1;               // -1 none, else the chosen token's log-probability and this many best ones (0..20)
-  bool prompt_logprobs = false;      // also report them for the prompt's tokens (needs n_logprobs >= 0)
+  // Null, or what the sampled tokens have to fit. It needs a stop token: stop tokens are allowed where the text may end
+  // and nowhere else, whatever they say as text; where nothing else may come, min_tokens does not ban them. max_tokens
+  // may cut the text short. A grammar that fails on the way ends the generation with kError.
+  std::shared_ptr<const grammar::Grammar> grammar;
+  int n_logprobs = -1;           // -1 none, else the chosen token's log-probability and this many best ones (0..20)
+  bool prompt_logprobs = false;  // also report them for the prompt's tokens (needs n_logprobs >= 0)
   std::chrono::milliseconds time_limit{0};  // 0 = the engine's default
 };
 

@@ -70,6 +70,9 @@ class NativeEngine final : public Backend {
     auto stream = std::make_shared<EventStream>(std::move(sink), [bell = bell_] { bell->Ring(); });
     const auto deadline = DeadlineOf(request, options_.limits);
     auto sequence = std::make_unique<Sequence>(0, std::move(request), info_.vocab_size);
+    if (sequence->request.grammar) {
+      QUERN_ASSIGN(sequence->constraint, sequence->request.grammar->Start());
+    }
     sequence->stream = stream;
     sequence->deadline = deadline;
     sequence->n_max = MaxNewTokens(sequence->request, info_);

@@ -72,6 +72,7 @@ Result<void> CheckRequest(const GenerateRequest& request, const BackendInfo& inf
     if (id < 0 || id >= info.vocab_size)
       return Bad(fmt::format("stop token {} does not exist, ids go from 0 to {}", id, info.vocab_size - 1));
   }
+  if (request.grammar && request.stop_tokens.empty()) return Bad("a grammar needs a stop token that ends its text");
   QUERN_TRY(CheckSampling(request.sampling, info, limits));
   return CheckPrompt(request, info);
 }

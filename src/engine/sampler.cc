@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "engine/random.h"
+#include "engine/token_mask.h"
 
 namespace quern::engine {
 namespace {
@@ -109,7 +110,7 @@ void Sampler::Accept(TokenId token) {
   if (has_penalties_) ++SeenEntry(token).n_in_output;
 }
 
-void Sampler::Adjust(std::span<float> logits, int n_generated) const {
+void Sampler::Adjust(std::span<float> logits, bool may_stop) const {
   for (const auto& [id, bias] : params_.logit_bias) {
     float& x = logits[static_cast<size_t>(id)];
     x = bias <= kBan ? kImpossible : x + bias;
@@ -122,17 +123,32 @@ void Sampler::Adjust(std::span<float> logits, int n_generated) const {
     if (count > 0) x -= params_.presence_penalty + count * params_.frequency_penalty;
     x = std::clamp(x, -kLargest, kLargest);  // an extreme penalty must not make an infinity of a number
   }
-  if (n_generated >= min_tokens_) return;
+  if (may_stop) return;
   for (const TokenId id : stop_tokens_) logits[static_cast<size_t>(id)] = kImpossible;
 }
 
-Result<TokenId> Sampler::Choose(std::span<const float> logits, int n_generated, SamplerScratch& scratch) const {
+bool Sampler::IsStop(TokenId token) const {
+  return std::find(stop_tokens_.begin(), stop_tokens_.end(), token) != stop_tokens_.end();
+}
+
+Result<TokenId> Sampler::Choose(std::span<const float> logits, int n_generated, SamplerScratch& scratch,
+                                grammar::TokenConstraint* constraint) const {
   const std::span<const float> raw = logits.first(vocab_size_);
   QUERN_TRY(Highest(raw));
   scratch.adjusted.assign(raw.begin(), raw.end());
-  Adjust(scratch.adjusted, n_generated);
+  bool may_stop = n_generated >= min_tokens_;
+  if (constraint != nullptr) {
+    scratch.mask.resize((vocab_size_ + 31) / 32);
+    QUERN_ASSIGN(const bool is_complete, AllowedTokens(*constraint, stop_tokens_, scratch.mask));
+    may_stop = may_stop || is_complete;
+    BanOthers(scratch.mask, scratch.adjusted);
+  }
+  Adjust(scratch.adjusted, may_stop);
   const auto highest = std::max_element(scratch.adjusted.begin(), scratch.adjusted.end());  // the first of equals
-  if (*highest == kImpossible) return Error(Code::kInvalidArgument, "logit_bias and min_tokens ban every token");
+  if (*highest == kImpossible)
+    return Error(Code::kInvalidArgument, constraint == nullptr
+                                             ? "logit_bias and min_tokens ban every token"
+                                             : "logit_bias, min_tokens and the grammar ban every token");
   if (params_.temperature == 0 || params_.top_k == 1) return static_cast<TokenId>(highest - scratch.adjusted.begin());
   const double u = UniformAt(params_.seed, n_prompt_ + static_cast<uint64_t>(n_generated));
   return Draw(scratch.adjusted, *highest, u, scratch);

@@ -14,6 +14,7 @@ namespace quern::engine {
 
 // Work space, one per engine thread, grown on first use to some bytes per vocabulary entry.
 struct SamplerScratch {
+  std::vector<uint32_t> mask;
   std::vector<float> adjusted;
   std::vector<double> weights;
   std::vector<TokenLogprob> best;
@@ -25,10 +26,13 @@ class Sampler {
   // vocab_size: ids from here on are padding and never chosen. The request has passed CheckRequest.
   Sampler(const GenerateRequest& request, int vocab_size);
 
-  // The token after n_generated sampled ones. logits: [>= vocab_size], raw. Errors: kInternal (a logit is NaN or
-  // +infinity, or all are -infinity: the model is broken for this row), kInvalidArgument (bias and min_tokens ban
-  // every token).
-  Result<TokenId> Choose(std::span<const float> logits, int n_generated, SamplerScratch& scratch) const;
+  // The token after n_generated sampled ones. logits: [>= vocab_size], raw. constraint: null, or at the state after
+  // these tokens. Errors: kInternal (a logit is NaN or +infinity, or all are -infinity: the model is broken for this
+  // row), kInvalidArgument (bias, min_tokens and constraint ban every token), those of the constraint.
+  Result<TokenId> Choose(std::span<const float> logits, int n_generated, SamplerScratch& scratch,
+                         grammar::TokenConstraint* constraint = nullptr) const;
+
+  bool IsStop(TokenId token) const;
 
   // Tells that token is part of the output now; penalties count it.
   void Accept(TokenId token);
@@ -40,7 +44,7 @@ class Sampler {
   };
 
   Seen& SeenEntry(TokenId token);
-  void Adjust(std::span<float> logits, int n_generated) const;
+  void Adjust(std::span<float> logits, bool may_stop) const;
   // All tokens that top_p could keep, sorted, into scratch.best; returns the weight of all. Those that are less likely
   // than an even share of what top_p drops do not carry more than that together, so they can be left out unsorted.
   double SelectLikely(std::span<const float> logits, float highest, SamplerScratch& scratch) const;

@@ -12,6 +12,7 @@
 #include "engine/event_stream.h"
 #include "engine/request_check.h"
 #include "engine/script.h"
+#include "engine/token_mask.h"
 
 namespace quern::engine {
 namespace {
@@ -44,6 +45,7 @@ struct Sequence {
   GenerateRequest request;
   const ScriptRule* rule;
   std::shared_ptr<EventStream> stream;
+  std::unique_ptr<grammar::TokenConstraint> constraint;  // null without a grammar
   Clock::time_point deadline;
   Clock::time_point next;  // when the next step is due
   int n_max = 0;
@@ -84,6 +86,9 @@ class ScriptedBackend::Impl : public std::enable_shared_from_this<ScriptedBacken
     QUERN_TRY(CheckRequest(request, info_, limits_));
     const std::string text = tokenizer_->DecodeBytes(request.prompt, false);
     auto sequence = std::make_unique<Sequence>();
+    if (request.grammar) {
+      QUERN_ASSIGN(sequence->constraint, request.grammar->Start());
+    }
     std::shared_ptr<EventStream> stream;
     {
       std::lock_guard lock(mutex_);
@@ -271,12 +276,12 @@ class ScriptedBackend::Impl : public std::enable_shared_from_this<ScriptedBacken
   bool SendToken(Sequence& sequence) {
     const ScriptRule& rule = *sequence.rule;
     if (rule.fault && sequence.n_generated >= rule.fault->at) return Fail(sequence, *rule.fault);
-    const TokenId token = NextToken(sequence);
-    if (token < 0) {
-      Finish(sequence, FinishReason::kError,
-             Status(Code::kInternal, "the script has nothing to send that the request allows here"));
+    const Result<TokenId> next = sequence.constraint ? NextConstrained(sequence) : NextToken(sequence);
+    if (!next) {
+      Finish(sequence, FinishReason::kError, next.error());
       return true;
     }
+    const TokenId token = *next;
     TokenEvent event{token, ++sequence.n_generated, 0.0F, {}};
     if (sequence.request.n_logprobs >= 0) {
       const int position = static_cast<int>(sequence.request.prompt.size()) + sequence.n_generated - 1;
@@ -309,8 +314,8 @@ class ScriptedBackend::Impl : public std::enable_shared_from_this<ScriptedBacken
   }
 
   // What comes next: the script's tokens, then a stop token if the request knows one, else the tokens again. Stop
-  // tokens are passed over while the request bans them. -1: nothing is left.
-  TokenId NextToken(Sequence& sequence) const {
+  // tokens are passed over while the request bans them.
+  Result<TokenId> NextToken(Sequence& sequence) const {
     const GenerateRequest& request = sequence.request;
     const ScriptRule& rule = *sequence.rule;
     const bool may_stop = sequence.n_generated >= request.min_tokens;
@@ -324,7 +329,31 @@ class ScriptedBackend::Impl : public std::enable_shared_from_this<ScriptedBacken
       const TokenId token = rule.tokens[sequence.at++];
       if (may_stop || !Contains(request.stop_tokens, token)) return token;
     }
-    return -1;
+    return NothingLeft();
+  }
+
+  static std::unexpected<Status> NothingLeft() {
+    return Error(Code::kInternal, "the script has nothing to send that the request allows here");
+  }
+
+  // The same under a grammar: what it does not allow is passed over too, once through the tokens and no further.
+  Result<TokenId> NextConstrained(Sequence& sequence) const {
+    const GenerateRequest& request = sequence.request;
+    const ScriptRule& rule = *sequence.rule;
+    std::vector<uint32_t> mask((static_cast<size_t>(info_.vocab_size) + 31) / 32);
+    QUERN_ASSIGN(const bool is_complete, AllowedTokens(*sequence.constraint, request.stop_tokens, mask));
+    const bool may_stop = is_complete || sequence.n_generated >= request.min_tokens;
+    if (rule.endless && sequence.at == rule.tokens.size()) sequence.at = 0;
+    while (!is_complete && sequence.at < rule.tokens.size()) {
+      const TokenId token = rule.tokens[sequence.at++];
+      if (!IsAllowed(mask, token)) continue;
+      const bool is_stop = Contains(request.stop_tokens, token);
+      if (is_stop && !may_stop) continue;
+      if (!is_stop) QUERN_TRY(sequence.constraint->Accept(token));
+      return token;
+    }
+    const TokenId stop = StopTokenFor(request);
+    return may_stop && IsAllowed(mask, stop) ? Result<TokenId>(stop) : NothingLeft();
   }
 
   TokenId StopTokenFor(const GenerateRequest& request) const {

@@ -27,6 +27,7 @@ struct Sequence {
   int n_max = 0;                // tokens that may be sampled
   std::vector<TokenId> tokens;  // the prompt, then the output
   Sampler sampler;
+  std::unique_ptr<grammar::TokenConstraint> constraint;  // null, or where the output stands in request.grammar
   std::unique_ptr<model::SequenceState> state;
   int n_prompt_done = 0;  // prompt tokens counted and reported as read, never twice
 

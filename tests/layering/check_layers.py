@@ -14,13 +14,15 @@ ARROWS = {
     "kernels": ["tensor", "base"],
     "tokenizer": ["base"],
     "model": ["kernels", "tensor", "base"],
-    "engine": ["model", "kernels", "tensor", "tokenizer", "base"],
-    "chat": ["tokenizer", "base"],
+    "grammar": ["tokenizer", "base"],
+    "engine": ["model", "kernels", "tensor", "grammar", "tokenizer", "base"],
+    "chat": ["grammar", "tokenizer", "base"],
     "accounts": ["base"],
-    "api": ["engine", "chat", "tokenizer", "base"],
+    "api": ["engine", "chat", "grammar", "tokenizer", "base"],
     "server": ["api", "accounts", "engine", "chat", "tokenizer", "base"],
     "agent": ["chat", "base"],
-    "cli": ["server", "api", "agent", "accounts", "engine", "model", "kernels", "tensor", "chat", "tokenizer", "base"],
+    "cli": ["server", "api", "agent", "accounts", "engine", "model", "kernels", "tensor", "chat", "grammar", "tokenizer",
+            "base"],
 }
 # Nothing above the engine looks past its face; cli builds the objects and may.
 ENGINE_ONLY = {"chat", "api", "server", "agent"}

@@ -28,8 +28,11 @@ pub struct TokenMatcher {
     matcher: Matcher,
 }
 
-fn invalid(error: impl std::fmt::Display) -> Failure {
-    Failure::new(Code::Invalid, error.to_string())
+/// llguidance has one error type; which of its errors are limits shows in their words only.
+fn failure(error: impl std::fmt::Display) -> Failure {
+    let text = error.to_string();
+    let is_limit = ["fuel", "too large", "too many", "too complex", "limit"].iter().any(|word| text.contains(word));
+    Failure::new(if is_limit { Code::Limit } else { Code::Invalid }, text)
 }
 
 fn apply<T: PartialEq + Default>(limit: &mut T, value: T) {
@@ -53,24 +56,24 @@ impl GrammarLimits {
 impl Vocabulary {
     fn new(words: &[Vec<u8>], eos: u32, limits: GrammarLimits) -> Result<Vocabulary, Failure> {
         if words.is_empty() || eos as usize >= words.len() {
-            return Err(invalid(format!(
+            return Err(failure(format!(
                 "end token {eos} is outside a vocabulary of {}",
                 words.len()
             )));
         }
         let info = TokRxInfo::new(words.len() as u32, eos);
         let env: TokEnv = Arc::new(ApproximateTokEnv::new(TokTrie::from(&info, words)));
-        let mut factory = ParserFactory::new_simple(&env).map_err(invalid)?;
+        let mut factory = ParserFactory::new_simple(&env).map_err(failure)?;
         factory.quiet();
         limits.write_to(factory.limits_mut());
         Ok(Vocabulary { factory })
     }
 
     fn matcher(&self, kind: &str, grammar: &str) -> Result<TokenMatcher, Failure> {
-        let grammar = TopLevelGrammar::from_tagged_str(kind, grammar).map_err(invalid)?;
+        let grammar = TopLevelGrammar::from_tagged_str(kind, grammar).map_err(failure)?;
         let matcher = Matcher::new(self.factory.create_parser(grammar));
         match matcher.get_error() {
-            Some(error) => Err(invalid(error)),
+            Some(error) => Err(failure(error)),
             None => Ok(TokenMatcher { matcher }),
         }
     }
@@ -96,7 +99,7 @@ pub unsafe extern "C" fn quern_vocabulary_new(
             std::slice::from_raw_parts(ends, n_tokens)
         };
         if ends.windows(2).any(|pair| pair[0] > pair[1]) {
-            return Err(invalid("token ends decrease"));
+            return Err(failure("token ends decrease"));
         }
         let all = bytes(words, ends.last().copied().unwrap_or(0));
         let starts = std::iter::once(0).chain(ends.iter().copied());
@@ -136,7 +139,19 @@ pub unsafe extern "C" fn quern_matcher_new(
 }
 
 /// # Safety
-/// matcher came from quern_matcher_new and is not used again.
+/// matcher came from quern_matcher_new or quern_matcher_clone and no other call on it runs.
+#[no_mangle]
+pub unsafe extern "C" fn quern_matcher_clone(matcher: *const TokenMatcher, out: *mut *mut TokenMatcher) -> Outcome {
+    *out = std::ptr::null_mut();
+    guard(|| {
+        let matcher = (*matcher).matcher.deep_clone();
+        *out = Box::into_raw(Box::new(TokenMatcher { matcher }));
+        Ok(String::new())
+    })
+}
+
+/// # Safety
+/// matcher came from quern_matcher_new or quern_matcher_clone and is not used again.
 #[no_mangle]
 pub unsafe extern "C" fn quern_matcher_free(matcher: *mut TokenMatcher) {
     if !matcher.is_null() {
@@ -149,10 +164,10 @@ pub unsafe extern "C" fn quern_matcher_free(matcher: *mut TokenMatcher) {
 #[no_mangle]
 pub unsafe extern "C" fn quern_matcher_mask(matcher: *mut TokenMatcher, mask: *mut u32, n_words: usize) -> Outcome {
     guard(|| {
-        let allowed = (*matcher).matcher.compute_mask_or_eos().map_err(invalid)?;
+        let allowed = (*matcher).matcher.compute_mask_or_eos().map_err(failure)?;
         let n_needed = allowed.len().div_ceil(32);
         if n_words < n_needed {
-            return Err(invalid(format!("the mask takes {n_needed} words, not {n_words}")));
+            return Err(failure(format!("the mask takes {n_needed} words, not {n_words}")));
         }
         let out = std::slice::from_raw_parts_mut(mask, n_words);
         out.fill(0);
@@ -166,7 +181,7 @@ pub unsafe extern "C" fn quern_matcher_mask(matcher: *mut TokenMatcher, mask: *m
 #[no_mangle]
 pub unsafe extern "C" fn quern_matcher_consume(matcher: *mut TokenMatcher, token: u32) -> Outcome {
     guard(|| {
-        (*matcher).matcher.consume_token(token).map_err(invalid)?;
+        (*matcher).matcher.consume_token(token).map_err(failure)?;
         Ok(String::new())
     })
 }
@@ -176,7 +191,7 @@ pub unsafe extern "C" fn quern_matcher_consume(matcher: *mut TokenMatcher, token
 #[no_mangle]
 pub unsafe extern "C" fn quern_matcher_accepting(matcher: *mut TokenMatcher, accepting: *mut u8) -> Outcome {
     guard(|| {
-        *accepting = (*matcher).matcher.is_accepting().map_err(invalid)? as u8;
+        *accepting = (*matcher).matcher.is_accepting().map_err(failure)? as u8;
         Ok(String::new())
     })
 }

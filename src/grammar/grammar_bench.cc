@@ -1,0 +1,66 @@
+// Cost of a constraint: reading the vocabulary, compiling, starting, one mask, one token. The vocabulary is that of the
+// model in the box.
+#include <benchmark/benchmark.h>
+
+#include <cstdio>
+
+#include "base/json.h"
+#include "grammar/json_schema.h"
+#include "grammar/test_walk.h"
+
+namespace quern::grammar {
+namespace {
+
+GrammarSource Source() {
+  const auto schema = ParseJson(R"({"type":"object","properties":{"action":{"enum":["read","write","run"]},
+    "path":{"type":"string"},"lines":{"type":"array","items":{"type":"integer"}},"note":{"type":"string"}},
+    "required":["action","path"],"additionalProperties":false})");
+  return SchemaGrammar(*schema).value();
+}
+
+void BM_Vocabulary(benchmark::State& state) {
+  for (auto _ : state) {
+    const auto compiler = GrammarCompiler::Create(DemoTokenizer());
+    benchmark::DoNotOptimize(compiler->Compile({GrammarKind::kRegex, "a"}));
+  }
+}
+BENCHMARK(BM_Vocabulary)->Unit(benchmark::kMillisecond);
+
+void BM_Compile(benchmark::State& state) {
+  const GrammarSource source = Source();
+  const auto compiler = GrammarCompiler::Create(DemoTokenizer(), {.max_cached = 0});
+  for (auto _ : state) benchmark::DoNotOptimize(compiler->Compile(source));
+}
+BENCHMARK(BM_Compile)->Unit(benchmark::kMicrosecond);
+
+void BM_Start(benchmark::State& state) {
+  const auto compiled = DemoCompiler()->Compile(Source()).value();
+  for (auto _ : state) benchmark::DoNotOptimize(compiled->Start());
+}
+BENCHMARK(BM_Start)->Unit(benchmark::kMicrosecond);
+
+// Mask and token together, along one text.
+void BM_MaskAndToken(benchmark::State& state) {
+  const auto compiled = DemoCompiler()->Compile(Source()).value();
+  const auto ids = DemoTokenizer()->Encode(
+      R"({"action": "write", "path": "src/quick_sort.py", "lines": [1, 20, 300], "note": "sorts a list in place"})");
+  auto mask = EmptyMask();
+  for (auto _ : state) {
+    state.PauseTiming();
+    const auto constraint = compiled->Start().value();
+    state.ResumeTiming();
+    for (const int32_t id : ids) {
+      benchmark::DoNotOptimize(constraint->ComputeMask(mask));
+      if (!constraint->Accept(id)) state.SkipWithError("a token of the text was not allowed");
+    }
+  }
+  state.counters["us_per_token"] =
+      benchmark::Counter(static_cast<double>(ids.size()) * 1e-6,
+                         benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+}
+BENCHMARK(BM_MaskAndToken)->Unit(benchmark::kMicrosecond);
+
+}  // namespace
+}  // namespace quern::grammar
+
+BENCHMARK_MAIN();

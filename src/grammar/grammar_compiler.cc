@@ -1,0 +1,241 @@
+#include "grammar/grammar_compiler.h"
+
+#include <fmt/core.h>
+#include <quern_deps.h>
+
+#include <algorithm>
+#include <list>
+#include <mutex>
+#include <string_view>
+#include <vector>
+
+namespace quern::grammar {
+namespace {
+
+const uint8_t* Bytes(std::string_view text) { return reinterpret_cast<const uint8_t*>(text.data()); }
+
+// The text of outcome is ours to free.
+Result<void> Check(quern_outcome outcome) {
+  std::string text(reinterpret_cast<const char*>(outcome.text.data), outcome.text.size);
+  quern_text_free(outcome.text);
+  switch (outcome.code) {
+    case QUERN_OK:
+      return {};
+    case QUERN_INVALID:
+      return Error(Code::kInvalidArgument, std::move(text));
+    case QUERN_LIMIT:
+      return Error(Code::kExhausted, std::move(text));
+    default:
+      return Error(Code::kInternal, std::move(text));
+  }
+}
+
+struct FreeVocabulary {
+  void operator()(quern_vocabulary* vocabulary) const { quern_vocabulary_free(vocabulary); }
+};
+struct FreeMatcher {
+  void operator()(quern_matcher* matcher) const { quern_matcher_free(matcher); }
+};
+using VocabularyPtr = std::unique_ptr<quern_vocabulary, FreeVocabulary>;
+using MatcherPtr = std::unique_ptr<quern_matcher, FreeMatcher>;
+
+std::string_view KindName(GrammarKind kind) {
+  switch (kind) {
+    case GrammarKind::kJsonSchema:
+      return "json_schema";
+    case GrammarKind::kRegex:
+      return "regex";
+    case GrammarKind::kLark:
+      return "lark";
+  }
+  return "";
+}
+
+Result<void> Consume(quern_matcher& matcher, int32_t token) {
+  if (token < 0) return Error(Code::kInvalidArgument, fmt::format("{} is no token", token));
+  return Check(quern_matcher_consume(&matcher, static_cast<uint32_t>(token)));
+}
+
+class Constraint final : public TokenConstraint {
+ public:
+  // n_ids: tokens of the vocabulary, the end of text among them as its last id.
+  Constraint(MatcherPtr matcher, size_t n_ids)
+      : matcher_(std::move(matcher)), mask_((n_ids + 31) / 32), n_ids_(n_ids) {}
+
+  Result<bool> ComputeMask(std::span<uint32_t> mask) override {
+    if (broken_) return std::unexpected(*broken_);
+    if (auto done = Check(quern_matcher_mask(matcher_.get(), mask_.data(), mask_.size())); !done) return Break(done);
+    const size_t end = n_ids_ - 1;
+    const bool may_end = (mask_[end / 32] >> (end % 32) & 1U) != 0;
+    mask_[end / 32] &= ~(1U << (end % 32));
+    const size_t n = std::min(mask.size(), mask_.size());
+    std::copy_n(mask_.begin(), n, mask.begin());
+    std::fill(mask.begin() + static_cast<std::ptrdiff_t>(n), mask.end(), 0U);
+    return may_end;
+  }
+
+  Result<void> Accept(int32_t token) override {
+    if (broken_) return std::unexpected(*broken_);
+    if (auto done = Consume(*matcher_, token); !done) return Break(done);
+    return {};
+  }
+
+ private:
+  std::unexpected<Status> Break(const Result<void>& failed) {
+    broken_ = std::make_unique<Status>(failed.error().WithContext("the grammar"));
+    return std::unexpected(*broken_);
+  }
+
+  MatcherPtr matcher_;
+  std::vector<uint32_t> mask_;
+  const size_t n_ids_;
+  std::unique_ptr<Status> broken_;
+};
+
+class Compiled final : public Grammar {
+ public:
+  Compiled(MatcherPtr matcher, size_t n_ids) : matcher_(std::move(matcher)), n_ids_(n_ids) {}
+
+  Result<std::unique_ptr<TokenConstraint>> Start() const override {
+    QUERN_ASSIGN(MatcherPtr copy, Copy());
+    return std::make_unique<Constraint>(std::move(copy), n_ids_);
+  }
+
+  Result<std::shared_ptr<const Grammar>> After(std::span<const int32_t> tokens) const override {
+    QUERN_ASSIGN(MatcherPtr copy, Copy());
+    for (const int32_t token : tokens) QUERN_TRY(Consume(*copy, token));
+    return std::make_shared<const Compiled>(std::move(copy), n_ids_);
+  }
+
+ private:
+  Result<MatcherPtr> Copy() const {
+    std::lock_guard lock(mutex_);
+    quern_matcher* copy = nullptr;
+    QUERN_TRY(Check(quern_matcher_clone(matcher_.get(), &copy)));
+    return MatcherPtr(copy);
+  }
+
+  mutable std::mutex mutex_;  // guards matcher_, which is only ever copied
+  const MatcherPtr matcher_;
+  const size_t n_ids_;
+};
+
+// The compiled grammars used last, by their sources.
+class Cache {
+ public:
+  explicit Cache(const GrammarLimits& limits) : max_entries_(limits.max_cached), max_bytes_(limits.max_cached_bytes) {}
+
+  std::shared_ptr<const Grammar> Find(const GrammarSource& source) {
+    std::lock_guard lock(mutex_);
+    const auto it = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.source == source; });
+    if (it == entries_.end()) return nullptr;
+    entries_.splice(entries_.begin(), entries_, it);
+    return it->grammar;
+  }
+
+  void Add(const GrammarSource& source, std::shared_ptr<const Grammar> grammar) {
+    std::lock_guard lock(mutex_);
+    entries_.push_front({source, std::move(grammar)});
+    n_bytes_ += source.text.size();
+    while (entries_.size() > max_entries_ || n_bytes_ > max_bytes_) {
+      n_bytes_ -= entries_.back().source.text.size();
+      entries_.pop_back();
+    }
+  }
+
+ private:
+  struct Entry {
+    GrammarSource source;
+    std::shared_ptr<const Grammar> grammar;
+  };
+
+  const size_t max_entries_;
+  const size_t max_bytes_;
+  std::mutex mutex_;
+  std::list<Entry> entries_;  // the one used last first
+  size_t n_bytes_ = 0;
+};
+
+class Compiler final : public GrammarCompiler {
+ public:
+  Compiler(std::shared_ptr<const tokenizer::Tokenizer> tokenizer, const GrammarLimits& limits)
+      : tokenizer_(std::move(tokenizer)), limits_(limits), cache_(limits) {}
+
+  Result<std::shared_ptr<const Grammar>> Compile(const GrammarSource& source) override {
+    if (source.text.size() > limits_.max_source_bytes)
+      return Error(Code::kExhausted, fmt::format("the grammar has {} bytes, at most {} are allowed (max_source_bytes)",
+                                                 source.text.size(), limits_.max_source_bytes));
+    if (auto known = cache_.Find(source)) return known;
+    QUERN_ASSIGN(const quern_vocabulary* vocabulary, Vocabulary());
+    quern_matcher* matcher = nullptr;
+    const std::string_view kind = KindName(source.kind);
+    QUERN_TRY(Check(
+        quern_matcher_new(vocabulary, Bytes(kind), kind.size(), Bytes(source.text), source.text.size(), &matcher)));
+    auto compiled = std::make_shared<const Compiled>(MatcherPtr(matcher), n_ids());
+    QUERN_TRY(CheckBeginning(*compiled));
+    cache_.Add(source, compiled);
+    return compiled;
+  }
+
+ private:
+  // The vocabulary's ids, and behind them one that stands for the end of the text, whichever token writes it.
+  size_t n_ids() const { return static_cast<size_t>(tokenizer_->vocab_size()) + 1; }
+
+  // The first mask finds grammars that lead nowhere or cost too much, before a generation does.
+  Result<void> CheckBeginning(const Grammar& grammar) const {
+    QUERN_ASSIGN(const auto constraint, grammar.Start());
+    std::vector<uint32_t> mask(n_ids() / 32 + 1);
+    const auto may_end = constraint->ComputeMask(mask);
+    if (!may_end && may_end.error().code() != Code::kInvalidArgument) return std::unexpected(may_end.error());
+    const bool any = std::any_of(mask.begin(), mask.end(), [](uint32_t bits) { return bits != 0; });
+    if (!any && !may_end.value_or(false)) return Error(Code::kInvalidArgument, "the grammar accepts no text");
+    return {};
+  }
+
+  Result<const quern_vocabulary*> Vocabulary() {
+    std::lock_guard lock(mutex_);
+    if (!vocabulary_) {
+      QUERN_ASSIGN(vocabulary_, ReadVocabulary());
+    }
+    return vocabulary_.get();
+  }
+
+  Result<VocabularyPtr> ReadVocabulary() const {
+    std::string words;
+    std::vector<size_t> ends;
+    for (int32_t id = 0; id < tokenizer_->vocab_size(); ++id) {
+      const std::string_view bytes = tokenizer_->TokenBytes(id);
+      const bool control =
+          tokenizer_->IsSpecial(id) || (tokenizer_->IsAdded(id) && bytes.starts_with("<|") && bytes.ends_with("|>"));
+      if (control) words += '\xff';
+      words += bytes;
+      ends.push_back(words.size());
+    }
+    words += "\xff<|end of text|>";
+    ends.push_back(words.size());
+    const quern_grammar_limits limits{.initial_lexer_fuel = limits_.compile_fuel,
+                                      .step_lexer_fuel = limits_.mask_fuel,
+                                      .step_max_items = limits_.mask_items,
+                                      .max_lexer_states = limits_.max_lexer_states,
+                                      .max_grammar_size = limits_.max_symbols};
+    quern_vocabulary* vocabulary = nullptr;
+    QUERN_TRY(Check(quern_vocabulary_new(Bytes(words), ends.data(), ends.size(),
+                                         static_cast<uint32_t>(tokenizer_->vocab_size()), &limits, &vocabulary)));
+    return VocabularyPtr(vocabulary);
+  }
+
+  const std::shared_ptr<const tokenizer::Tokenizer> tokenizer_;
+  const GrammarLimits limits_;
+  Cache cache_;
+  std::mutex mutex_;  // guards vocabulary_ until it is there
+  VocabularyPtr vocabulary_;
+};
+
+}  // namespace
+
+std::shared_ptr<GrammarCompiler> GrammarCompiler::Create(std::shared_ptr<const tokenizer::Tokenizer> tokenizer,
+                                                         const GrammarLimits& limits) {
+  return std::make_shared<Compiler>(std::move(tokenizer), limits);
+}
+
+}  // namespace quern::grammar
