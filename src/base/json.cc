@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cstdint>
 #include <exception>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -112,6 +113,41 @@ std::string Place(std::string_view text, size_t at) {
   return fmt::format("line {} column {}", line, column);
 }
 
+// The code unit of the \uXXXX escape at `at`; nothing when there is none.
+std::optional<unsigned> CodeUnitAt(std::string_view text, size_t at) {
+  if (text.substr(at, 2) != "\\u" || text.size() - at < 6) return std::nullopt;
+  unsigned unit = 0;
+  const char* digits = text.data() + at + 2;
+  const auto [end, failed] = std::from_chars(digits, digits + 4, unit, 16);
+  if (failed != std::errc() || end != digits + 4) return std::nullopt;
+  return unit;
+}
+
+// Where the first escape before `end` stands that is half of a surrogate pair without the other half; npos when there
+// is none. Text is JSON up to `end`, so that a backslash stands in strings only.
+size_t FindLoneSurrogate(std::string_view text, size_t end) {
+  size_t at = text.find('\\');
+  while (at < end) {
+    const unsigned unit = CodeUnitAt(text, at).value_or(0);
+    size_t n = unit != 0 ? 6 : 2;
+    if (unit >= 0xD800 && unit < 0xE000) {
+      const unsigned next = CodeUnitAt(text, at + 6).value_or(0);
+      if (unit >= 0xDC00 || next < 0xDC00 || next >= 0xE000) return at;
+      n = 12;
+    }
+    at = text.find('\\', at + n);
+  }
+  return std::string_view::npos;
+}
+
+Status LoneSurrogate(std::string_view text, size_t at) {
+  return Status(
+      Code::kCorrupt,
+      fmt::format("JSON {} (byte offset {}): the escape {} is half of a surrogate pair and the other half does "
+                  "not stand beside it; send both, or the character itself",
+                  Place(text, at), at, text.substr(at, 6)));
+}
+
 }  // namespace
 
 Result<boost::json::value> ParseJson(std::string_view text, const JsonLimits& limits) {
@@ -134,6 +170,8 @@ Result<boost::json::value> ParseJson(std::string_view text, const JsonLimits& li
         return Error(Code::kExhausted,
                      fmt::format("JSON {}: nested deeper than the limit of {}", place, limits.max_depth));
       }
+      const size_t lone = FindLoneSurrogate(text, consumed);
+      if (lone != std::string_view::npos) return std::unexpected(LoneSurrogate(text, lone));
       return Error(Code::kCorrupt, fmt::format("not JSON at {}: {}", place, error.message()));
     }
     return parser.handler().stack.release();

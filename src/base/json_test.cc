@@ -32,6 +32,30 @@ TEST(ParseJson, SaysWhereTheTextBreaks) {
   EXPECT_NE(ErrorOf("{} x").find("not JSON at line 1"), std::string::npos);
   EXPECT_NE(ErrorOf("").find("not JSON"), std::string::npos);
   EXPECT_NE(ErrorOf("\"\xFF\"").find("not JSON"), std::string::npos);
+  EXPECT_NE(ErrorOf(R"({ \ud83d })").find("not JSON at line 1 column 3"), std::string::npos);
+  EXPECT_NE(ErrorOf(R"(["\ud83d\ude00" x])").find("not JSON at line 1 column 17"), std::string::npos);
+}
+
+TEST(ParseJson, SaysWhichEscapeLacksItsOtherHalf) {
+  EXPECT_EQ(
+      ErrorOf(R"({"a": "\ud83d\ude00",
+ "b": "x\ud83dy"})"),
+      "corrupt: JSON line 2 column 9 (byte offset 30): the escape \\ud83d is half of a surrogate pair and the other "
+      "half does not stand beside it; send both, or the character itself");
+  // After anything, before anything, in names and in values.
+  for (const std::string lone : {R"(\uD800)", R"(\udbff)", R"(\udc00)", R"(\uDFFF)"}) {
+    for (const std::string before :
+         {"", "x", R"(\ud83d\ude00)", R"(\\)", R"(\\ud83d)", R"(\u0041)", R"(\u0000)", R"(\n)"}) {
+      for (const char* after : {"", "x", R"(\u0041)", R"(\n)", R"(\ud83d\ude00)", R"(\\)"}) {
+        for (const std::string start : {R"({"a": ")", R"({")"}) {
+          const std::string text = start + before + lone + after + (start == R"({")" ? "\": 1}" : "\"}");
+          const std::string expected =
+              fmt::format("(byte offset {}): the escape {} is", start.size() + before.size(), lone);
+          EXPECT_NE(ErrorOf(text).find(expected), std::string::npos) << text << " gives " << ErrorOf(text);
+        }
+      }
+    }
+  }
 }
 
 TEST(ParseJson, ReadsEveryDigitOfANumber) {

@@ -334,7 +334,7 @@ def bodies():
     yield body("leading zero", b'{"n": 01}', "line 1 column 8")
     yield body("raw line break in a string", b'{"model": "a\nb"}', "line 1 column 13")
     yield body("bad escape", b'{"model": "\\x41"}', "line 1 column 13")
-    yield body("lone surrogate", b'{"model": "\\ud800"}', "line 1 column")
+    yield body("lone surrogate", b'{"model": "\\ud800"}', "line 1 column 12 (byte offset 11): the escape \\ud800")
     yield body("NUL", b'{"model": "demo"\0}', "line 1 column 17")
     yield body("a key twice", b'{"model": "demo", "model": "other"}', '"model" stands twice')
     yield body("array", b"[]", "expected an object, but got an array")
