@@ -65,6 +65,12 @@ void Answer::Start(std::vector<engine::GenerateRequest> requests) {
   if (!stream_) return;
   OnAdmitted();
   exchange_->Flush();
+  exchange_->sink().OnHalfClosed([weak] {
+    const auto self = weak.lock();
+    if (!self || self->over_) return;
+    self->WriteKeepAlive();
+    self->exchange_->Flush();
+  });
   ArmKeepAlive();
 }
 

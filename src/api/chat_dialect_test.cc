@@ -306,6 +306,19 @@ TEST_F(Chat, SilenceIsFilledWithEmptyDeltas) {
   sink->Leave();
 }
 
+TEST_F(Chat, AHalfClosedPeerIsSentAnEmptyDelta) {
+  const auto sink = served_.Begin(kChat, Ask("hang", R"("stream":true)"));
+  sink->RunUntil([&] { return sink->body.find("ab") != std::string::npos || sink->pieces.size() > 2; });
+  const size_t n_pieces = sink->pieces.size();
+  ASSERT_TRUE(sink->on_half_closed);
+  sink->on_half_closed();
+  ASSERT_EQ(sink->pieces.size(), n_pieces + 1);
+  EXPECT_EQ(sink->Frames().back().at("choices").at(0).at("delta").at("content"), "");
+  sink->Leave();
+  sink->on_half_closed();
+  EXPECT_EQ(sink->pieces.size(), n_pieces + 1);
+}
+
 TEST_F(Chat, BadRequestsNameTheField) {
   const std::pair<std::string, const char*> rows[] = {
       {R"({"model":"demo"})", "messages"},

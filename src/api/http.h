@@ -57,6 +57,10 @@ class ResponseSink {
   // One timer per request: arming again replaces it; a null fn disarms it.
   virtual void SetTimer(std::chrono::milliseconds after, std::function<void()> fn) = 0;
 
+  // fn runs at most once, when the peer has closed its sending side while a stream is under way. It may still read, or
+  // be gone: only a write finds out, so fn should write what a reader passes over (a keep-alive).
+  virtual void OnHalfClosed(std::function<void()> fn) = 0;
+
   // fn runs once when the peer went away before the response was complete. Nothing may be sent from then on; what is
   // sent anyway is dropped.
   virtual void OnGone(std::function<void()> fn) = 0;

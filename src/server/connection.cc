@@ -78,6 +78,7 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
         limits_(context.service->limits()),
         on_closed_(std::move(on_closed)),
         deadline_timer_(strand_),
+        probe_timer_(strand_),
         wake_timer_(strand_) {
     wake_timer_.expires_at(Clock::time_point::max());
   }
@@ -408,6 +409,10 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
   }
 
   // ---- noticing that the peer left while its answer is being made ----
+  //
+  // The end of what it sends is no proof: programs that close their sending side and then read are served. A socket
+  // that was closed looks the same until something is written to it, so that is done at once and again in silent
+  // phases; the reset that comes back ends the answer. docs/decisions/half-closed.md.
 
   void StartWatch(const std::shared_ptr<Reply>& reply) {
     watching_ = true;
@@ -433,11 +438,28 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
       buffer_.commit(n);
       const bool too_much = buffer_.size() > limits_.max_pipelined_bytes;
       if (!error && !too_much) continue;
+      if (error == asio::error::eof && Probe(reply)) {
+        if (buffer_.size() == 0) reply->ForbidKeepAlive();
+        co_await socket_.async_wait(tcp::socket::wait_error, redirect_error(use_awaitable, error));
+        probe_timer_.cancel();
+        if (watch_stop_) co_return;
+      }
       peer_gone_ = true;
       reply->PeerGone();
       Wake();
       co_return;
     }
+  }
+
+  // False when a peer that sends no more cannot be asked whether it still reads.
+  bool Probe(const std::shared_ptr<Reply>& reply) {
+    if (!reply->Probe()) return false;
+    probe_timer_.expires_after(limits_.keep_alive_interval);
+    probe_timer_.async_wait([weak = weak_from_this(), reply](const error_code& error) {
+      const auto self = weak.lock();
+      if (!error && self && self->reply_ == reply) self->Probe(reply);
+    });
+    return true;
   }
 
   awaitable<void> StopWatch() {
@@ -468,6 +490,7 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
   const api::Limits& limits_;
   std::function<void()> on_closed_;
   asio::steady_timer deadline_timer_;
+  asio::steady_timer probe_timer_;
   asio::steady_timer wake_timer_;  // never expires: a cancel wakes the writer
   Clock::time_point expiry_ = Clock::time_point::max();
   beast::flat_buffer buffer_;

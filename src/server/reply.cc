@@ -87,6 +87,7 @@ void Reply::Close() {
 void Reply::Finish() {
   finished_ = true;
   SetTimer({}, nullptr);
+  on_half_closed_ = nullptr;
   // Dropped here because it owns the answer, which owns this.
   const std::function<void()> last_owner = std::exchange(on_gone_, nullptr);
   if (wake_) wake_();
@@ -113,6 +114,22 @@ void Reply::SetTimer(std::chrono::milliseconds after, std::function<void()> fn) 
   });
 }
 
+void Reply::OnHalfClosed(std::function<void()> fn) {
+  if (!finished_ && !gone_) on_half_closed_ = std::move(fn);
+}
+
+bool Reply::Probe() {
+  if (finished_ || gone_ || unsent_bytes() > 0) return true;  // what is on its way already tells as much
+  if (started_) {
+    if (const auto fn = std::exchange(on_half_closed_, nullptr)) fn();
+    return true;
+  }
+  if (options_.http_1_0) return false;
+  out_ += "HTTP/1.1 100 Continue\r\n\r\n";
+  if (wake_) wake_();
+  return true;
+}
+
 void Reply::OnGone(std::function<void()> fn) {
   if (finished_) return;
   on_gone_ = std::move(fn);
@@ -132,6 +149,7 @@ std::string Reply::TakeOut() {
 void Reply::PeerGone() {
   if (gone_) return;
   gone_ = true;
+  on_half_closed_ = nullptr;
   out_.clear();
   SetTimer({}, nullptr);
   if (const auto fn = std::exchange(on_gone_, nullptr)) fn();

@@ -32,6 +32,7 @@ class Reply final : public api::ResponseSink, public std::enable_shared_from_thi
   size_t unsent_bytes() const override { return out_.size() + n_in_flight_; }
   void Post(std::function<void()> fn) override;
   void SetTimer(std::chrono::milliseconds after, std::function<void()> fn) override;
+  void OnHalfClosed(std::function<void()> fn) override;
   void OnGone(std::function<void()> fn) override;
 
   // ---- the connection's side ----
@@ -44,6 +45,10 @@ class Reply final : public api::ResponseSink, public std::enable_shared_from_thi
   bool aborted() const { return aborted_; }
   bool keep_alive() const { return options_.keep_alive; }
   void ForbidKeepAlive() { options_.keep_alive = false; }
+  // The peer sends no more. Puts out something that a reader passes over and that a closed peer answers with a reset:
+  // an interim response (100) before the head, what the dialect chose after it, which happens once because streams have
+  // keep-alives of their own. False when nothing can be written: an HTTP/1.0 peer knows no interim responses.
+  bool Probe();
   // The peer is gone: tells the dialect, drops everything.
   void PeerGone();
   // Called when there is something for the writer to do.
@@ -64,6 +69,7 @@ class Reply final : public api::ResponseSink, public std::enable_shared_from_thi
   bool finished_ = false;
   bool aborted_ = false;
   bool gone_ = false;
+  std::function<void()> on_half_closed_;
   std::function<void()> on_gone_;
   std::function<void()> wake_;
 };

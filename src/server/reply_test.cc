@@ -115,5 +115,33 @@ TEST(Reply, UnsentBytesAreQueuedAndInFlight) {
   EXPECT_EQ(c.reply->unsent_bytes(), 0U);
 }
 
+TEST(Reply, APeerThatSendsNoMoreIsAskedWhetherItReads) {
+  Case whole;
+  EXPECT_TRUE(whole.reply->Probe());
+  EXPECT_TRUE(whole.reply->Probe()) << "one at a time";
+  const std::string out = whole.reply->TakeOut();
+  EXPECT_EQ(out, "HTTP/1.1 100 Continue\r\n\r\n");
+  EXPECT_TRUE(whole.reply->Probe());
+  EXPECT_FALSE(whole.reply->has_out()) << "the last is still on its way";
+  whole.reply->Wrote(out.size());
+  whole.reply->SendWhole(200, {}, "hello");
+  EXPECT_TRUE(whole.reply->Probe());
+  EXPECT_TRUE(whole.reply->TakeOut().starts_with("HTTP/1.1 200 OK\r\n")) << "nothing after the end";
+
+  Case old({.http_1_0 = true});
+  EXPECT_FALSE(old.reply->Probe());
+  EXPECT_FALSE(old.reply->has_out());
+
+  Case stream;
+  int n_asked = 0;
+  stream.reply->StartStream(200, {});
+  stream.reply->OnHalfClosed([&] { ++n_asked; });
+  stream.reply->Wrote(stream.reply->TakeOut().size());
+  EXPECT_TRUE(stream.reply->Probe());
+  EXPECT_TRUE(stream.reply->Probe());
+  EXPECT_EQ(n_asked, 1);
+  EXPECT_FALSE(stream.reply->has_out());
+}
+
 }  // namespace
 }  // namespace quern::server

@@ -51,6 +51,7 @@ class Client {
     Close();
   }
   void HalfClose() const { shutdown(fd_, SHUT_WR); }
+  void ShutBoth() const { shutdown(fd_, SHUT_RDWR); }
   bool connected() const { return connected_; }
 
   void Send(std::string_view bytes) const {
@@ -73,6 +74,8 @@ class Client {
     }
     return std::exchange(in_, {});
   }
+  // What was read so far.
+  void Forget() { in_.clear(); }
   bool WaitFor(std::string_view words) {
     while (in_.find(words) == std::string::npos) {
       if (!ReadMore()) return false;
@@ -230,10 +233,12 @@ TEST_F(Loopback, BodiesInChunksAndAfterAContinue) {
 }
 
 TEST_F(Loopback, APeerThatLeavesCancelsItsGeneration) {
-  Serve();
+  api::Limits limits;
+  limits.keep_alive_interval = std::chrono::hours(1);  // it is the leaving itself that is noticed
+  Serve(limits);
   uint64_t n = 0;
   for (const char* more : {"", R"(,"stream":true)"}) {
-    for (const bool hard : {false, true}) {
+    for (const auto leave : {&Client::Close, &Client::Reset}) {
       Client client(port_);
       client.Send(Post("hang", more));
       if (*more != 0) {
@@ -241,11 +246,62 @@ TEST_F(Loopback, APeerThatLeavesCancelsItsGeneration) {
       } else {
         while (served_->backend->stats().n_running == 0) std::this_thread::yield();
       }
-      hard ? client.Reset() : client.Close();
+      (client.*leave)();
       WaitCancelled(++n);
     }
+    Client client(port_);
+    client.Send(Post("hang", more));
+    while (served_->backend->stats().n_running == 0) std::this_thread::yield();
+    client.ShutBoth();
+    WaitCancelled(++n);
   }
   WaitIdle();
+}
+
+TEST_F(Loopback, APeerThatOnlyStopsSendingGetsItsAnswers) {
+  api::Limits limits;
+  limits.keep_alive_interval = std::chrono::milliseconds(5);
+  Serve(limits);
+  const std::string whole = Once(Post("slow"));
+  EXPECT_TRUE(Has(whole, "HTTP/1.1 200 OK\r\n") && Has(whole, "\"content\":\"slowly\"")) << whole;
+  const std::string stream = Once(Post("slow", R"(,"stream":true)"));
+  EXPECT_TRUE(stream.ends_with("data: [DONE]\n\n\r\n0\r\n\r\n")) << stream;
+  std::string old = Post("slow", R"(,"stream":true)");
+  old.replace(old.find("HTTP/1.1"), 8, "HTTP/1.0");
+  EXPECT_TRUE(Once(old).ends_with("data: [DONE]\n\n"));
+  const std::string both = Once(Post("slow") + Post("hello"));
+  EXPECT_TRUE(Has(both, "\"content\":\"slowly\"") && Has(both, "\"content\":\"hi\"")) << both;
+  WaitIdle();
+  EXPECT_EQ(served_->backend->stats().n_cancelled, 0U);
+}
+
+TEST_F(Loopback, APeerThatStoppedSendingAndThenLeavesIsFoundInSilence) {
+  api::Limits limits;
+  limits.keep_alive_interval = std::chrono::milliseconds(5);
+  Serve(limits);
+  uint64_t n = 0;
+  for (const bool stream : {false, true}) {
+    Client client(port_);
+    client.Send(Post("hang", stream ? R"(,"stream":true)" : ""));
+    client.HalfClose();
+    for (int i = 0; i < 3; ++i) {
+      // Streams: the empty deltas after the last word. Whole answers: interim responses.
+      EXPECT_TRUE(client.WaitFor(stream ? "\"content\":\"\"" : "HTTP/1.1 100 Continue\r\n\r\n"));
+      client.Forget();
+    }
+    EXPECT_EQ(served_->backend->stats().n_cancelled, n) << "it reads";
+    client.Close();
+    WaitCancelled(++n);
+  }
+  WaitIdle();
+}
+
+TEST_F(Loopback, AnOldClientThatStopsSendingIsTakenForGone) {
+  Serve();
+  std::string request = Post("hang");
+  request.replace(request.find("HTTP/1.1"), 8, "HTTP/1.0");
+  EXPECT_EQ(Once(request), "");
+  WaitCancelled(1);
 }
 
 TEST_F(Loopback, ASlowReaderCostsBoundedMemoryAndIsCutOff) {
