@@ -65,6 +65,20 @@ void Announce(const Address& address, int port, const std::string& name, bool ne
   std::fflush(stdout);
 }
 
+api::Limits LimitsOf(const Settings& settings) {
+  api::Limits limits;
+  const auto set_seconds = [](std::chrono::milliseconds& limit, const std::optional<int>& given) {
+    if (given) limit = std::chrono::seconds(*given);
+  };
+  if (settings.max_connections) limits.max_connections = static_cast<size_t>(*settings.max_connections);
+  set_seconds(limits.header_timeout, settings.header_timeout);
+  set_seconds(limits.body_idle_timeout, settings.body_idle_timeout);
+  set_seconds(limits.body_timeout, settings.body_timeout);
+  set_seconds(limits.keep_alive_timeout, settings.keep_alive_timeout);
+  set_seconds(limits.write_timeout, settings.write_timeout);
+  return limits;
+}
+
 }  // namespace
 
 Result<int> RunServe(const Invocation& invocation) {
@@ -73,6 +87,7 @@ Result<int> RunServe(const Invocation& invocation) {
   api::ServiceOptions service_options;
   QUERN_ASSIGN(service_options.keys, KeysOf(settings));
   service_options.cors_origin = settings.cors_origin;
+  service_options.limits = LimitsOf(settings);
   const bool needs_key = !service_options.keys.empty();
   QUERN_ASSIGN(LoadedFiles files, LoadFiles(settings));
 

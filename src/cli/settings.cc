@@ -87,6 +87,7 @@ Result<void> SetSeed(Settings& s, const std::string& text) {
 }
 
 constexpr int kMost = 1 << 30;
+constexpr int kMostSeconds = 366 * 86400;
 constexpr unsigned kEngines = kServe | kChat | kComplete;
 constexpr unsigned kTalks = kChat | kComplete;
 constexpr unsigned kAll = kEngines | kInspect | kTokenize;
@@ -131,6 +132,18 @@ const std::vector<Option>& Table() {
        Text(&Settings::cors_origin)},
       {"grace", ValueKind::kInteger, kServe, "SECONDS", "time for running answers when stopped (default 30)",
        Whole(&Settings::grace, 0, 86400)},
+      {"max_connections", ValueKind::kInteger, kServe, "N", "open connections; further ones get 503 (default 12000)",
+       Whole(&Settings::max_connections, 1, 1 << 24)},
+      {"header_timeout", ValueKind::kInteger, kServe, "SECONDS", "first byte of a request to its headers' end (20)",
+       Whole(&Settings::header_timeout, 1, kMostSeconds)},
+      {"body_idle_timeout", ValueKind::kInteger, kServe, "SECONDS", "between two pieces of a body (default 30)",
+       Whole(&Settings::body_idle_timeout, 1, kMostSeconds)},
+      {"body_timeout", ValueKind::kInteger, kServe, "SECONDS", "for a whole body (default 600)",
+       Whole(&Settings::body_timeout, 1, kMostSeconds)},
+      {"keep_alive_timeout", ValueKind::kInteger, kServe, "SECONDS", "idle time between two requests (default 90)",
+       Whole(&Settings::keep_alive_timeout, 1, kMostSeconds)},
+      {"write_timeout", ValueKind::kInteger, kServe, "SECONDS", "for a peer that takes nothing (default 60)",
+       Whole(&Settings::write_timeout, 1, kMostSeconds)},
       {"system", ValueKind::kText, kChat, "TEXT", "system message", Text(&Settings::system)},
       {"max_tokens", ValueKind::kInteger, kTalks, "N", "longest answer in tokens",
        Whole(&Settings::max_tokens, 1, kMost)},

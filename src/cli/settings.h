@@ -38,6 +38,9 @@ struct Settings {
   bool own_name_only = false;
   bool catch_all = false;
   int grace = 30;  // seconds
+  // Unset = the defaults of api::Limits. Times in seconds.
+  std::optional<int> max_connections, header_timeout, body_idle_timeout, body_timeout, keep_alive_timeout,
+      write_timeout;
 
   // ---- chat and complete; unset = the model's own defaults ----
   std::optional<double> temperature, top_p, min_p, repetition_penalty;

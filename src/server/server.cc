@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
@@ -54,6 +55,10 @@ constexpr std::string_view kFull =
     "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
     "content-length: 130\r\n\r\n"
     R"({"error":{"message":"Too many connections (limit max_connections).","type":"server_error","param":null,"code":"overloaded"}}      )";
+// A refused peer's bytes are read out this long: closing on unread ones would reset the connection, and the peer would
+// lose the answer. Of so many at once; the others are closed at once.
+constexpr std::chrono::seconds kRefusedLinger{2};
+constexpr int kMostRefused = 64;
 static_assert(kFull.size() - kFull.find("\r\n\r\n") - 4 == 130);
 
 }  // namespace
@@ -66,12 +71,14 @@ struct Server::Impl {
   Result<void> Listen();
   asio::awaitable<void> AcceptLoop();
   void Adopt(tcp::socket socket);
+  asio::awaitable<void> Refuse(std::shared_ptr<tcp::socket> socket);
   void Remove(std::list<std::weak_ptr<Connection>>::iterator entry);
   template <typename F>
   void ForEach(F fn);
 
   ServerOptions options;
   ConnectionContext context;
+  std::atomic<int> n_refused{0};  // being read out
   asio::io_context io;
   tcp::acceptor acceptor{io};
   std::vector<std::thread> threads;
@@ -129,15 +136,33 @@ void Server::Impl::Adopt(tcp::socket socket) {
   std::unique_lock lock(mutex);
   if (n_open >= context.service->limits().max_connections) {
     lock.unlock();
-    error_code ignored;
-    socket.non_blocking(true, ignored);
-    socket.write_some(asio::buffer(kFull), ignored);
+    const auto refused = std::make_shared<tcp::socket>(std::move(socket));
+    asio::co_spawn(refused->get_executor(), Refuse(refused), asio::detached);
     return;
   }
   ++n_open;
   const auto entry = open.emplace(open.end());
   context.service->metrics().SetConnections(n_open);
   *entry = Connection::Start(std::move(socket), context, [this, entry] { Remove(entry); });
+}
+
+asio::awaitable<void> Server::Impl::Refuse(std::shared_ptr<tcp::socket> socket) {
+  error_code error;
+  socket->non_blocking(true, error);
+  socket->write_some(asio::buffer(kFull), error);
+  socket->shutdown(tcp::socket::shutdown_send, error);
+  if (++n_refused <= kMostRefused) {
+    asio::steady_timer timer(socket->get_executor(), kRefusedLinger);
+    timer.async_wait([socket](const error_code& cancelled) {
+      error_code ignored;
+      if (!cancelled) socket->close(ignored);
+    });
+    std::string scrap(4096, '\0');
+    while (!error) {
+      co_await socket->async_read_some(asio::buffer(scrap), asio::redirect_error(asio::use_awaitable, error));
+    }
+  }
+  --n_refused;
 }
 
 void Server::Impl::Remove(std::list<std::weak_ptr<Connection>>::iterator entry) {

@@ -315,6 +315,18 @@ TEST_F(Loopback, ASlowReaderCostsBoundedMemoryAndIsCutOff) {
   WaitIdle();
 }
 
+TEST_F(Loopback, APeerThatTakesNothingIsGivenUp) {
+  api::Limits limits;
+  limits.max_unsent_bytes = 1ULL << 40;
+  limits.write_timeout = std::chrono::milliseconds(30);
+  Serve(limits);
+  Client client(port_, 4096);
+  client.Send(Post("flood", R"(,"stream":true,"max_tokens":90000,"logprobs":true,"top_logprobs":20)"));
+  WaitCancelled(1);
+  EXPECT_FALSE(client.ReadAll().ends_with("0\r\n\r\n"));
+  WaitIdle();
+}
+
 TEST_F(Loopback, RequestsThatAreCutAreNoWork) {
   Serve();
   const std::string whole = Post("hello");
@@ -376,6 +388,9 @@ TEST_F(Loopback, MoreConnectionsThanAllowedAreTold) {
   EXPECT_TRUE(Has(second.ReadAnswer(), "200 OK"));
   Client third(port_);
   EXPECT_TRUE(Has(third.ReadAll(), "max_connections"));
+  Client busy(port_);
+  busy.Send(Post("hello", "", "x-padding: " + std::string(20000, 'x') + "\r\n"));
+  EXPECT_TRUE(Has(busy.ReadAll(), "max_connections")) << "not lost although its request was not read";
   first.Close();
   while (server_->n_connections() > 1) std::this_thread::yield();
   Client fourth(port_);
