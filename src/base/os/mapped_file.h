@@ -22,6 +22,10 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+  // Tells the system that the whole pages inside part, a piece of bytes(), are not needed for now: they no longer count
+  // as this process's memory. Reading them again reads the file again.
+  void Release(std::span<const std::byte> part) const;
   const std::filesystem::path& path() const { return path_; }
 
  private:

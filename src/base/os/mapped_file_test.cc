@@ -22,6 +22,16 @@ TEST(MappedFile, ShowsTheFilesBytes) {
   EXPECT_EQ((*file)->bytes()[2], std::byte{'b'});
 }
 
+TEST(MappedFile, WhatIsReleasedCanBeReadAgain) {
+  const auto file = MappedFile::Open(WriteTemp("quern_release", std::string(100'000, 'x')));
+  ASSERT_TRUE(file.has_value());
+  const auto bytes = (*file)->bytes();
+  for (const auto part : {bytes, bytes.subspan(5, 10), bytes.subspan(99'999), bytes.subspan(4096, 4096)}) {
+    (*file)->Release(part);
+    for (const std::byte b : bytes) ASSERT_EQ(b, std::byte{'x'});
+  }
+}
+
 TEST(MappedFile, MapsAnEmptyFileToNothing) {
   const auto file = MappedFile::Open(WriteTemp("quern_empty", ""));
   ASSERT_TRUE(file.has_value());
