@@ -17,6 +17,8 @@ struct CommandInfo {
   const char* positional;  // empty = none; "<X>" = required
   const char* positional_help;
   const char* examples;
+  const char* second = "";  // a second required one, e.g. "<OUT>"
+  const char* second_help = "";
 };
 
 constexpr CommandInfo kCommands[] = {
@@ -50,6 +52,14 @@ constexpr CommandInfo kCommands[] = {
      "  quern tokenize \"def f(x):\"\n"
      "  quern tokenize --file main.py --count\n"
      "  quern tokenize --decode \"[1, 2, 3]\""},
+    {Command::kQuantize, kQuantize, "quantize", "write a checkpoint as a GGUF file of smaller weights", "<IN>",
+     "safetensors directory or .gguf file",
+     "Types, best first: f32, bf16, f16, q8_0, q6_k, q5_k_m, q5_k_s, q4_k_m, q4_k_s, q4_0.\n"
+     "q4_k_m is the usual choice for large models; see docs/quantization.md for what each costs.\n\n"
+     "Examples:\n"
+     "  quern quantize ~/models/Qwen3-Coder-30B-A3B-Instruct coder-q4_k_m.gguf --type q4_k_m\n"
+     "  quern quantize coder-bf16.gguf coder-q5_k_m.gguf --type q5_k_m --imatrix coder.imatrix",
+     "<OUT>", "the .gguf file to write; it appears when it is whole"},
     {Command::kVersion, 0, "version", "print version and processor features", "", "", "Example:\n  quern version"},
 };
 
@@ -57,6 +67,7 @@ struct Parsed {
   std::map<std::string, std::vector<std::string>> values;  // by key
   std::map<std::string, bool> flags;
   std::string config;
+  std::string type;  // quantize
 };
 
 void AddOptions(CLI::App& app, const CommandInfo& info, Parsed& parsed, Invocation& invocation) {
@@ -82,7 +93,12 @@ void AddOptions(CLI::App& app, const CommandInfo& info, Parsed& parsed, Invocati
     app.add_flag("--count", invocation.count_only, "print only how many tokens there are");
     app.add_flag("--decode", invocation.decode, "the text is a list of ids; print what they stand for");
   }
+  if (info.command == Command::kQuantize) {
+    app.add_option("--type", parsed.type, "the types of the weights, e.g. q4_k_m")->type_name("TYPE");
+    app.add_option("--imatrix", invocation.imatrix, "which columns matter, from quern imatrix")->type_name("FILE");
+  }
   if (*info.positional != 0) app.add_option(info.positional, invocation.positional, info.positional_help);
+  if (*info.second != 0) app.add_option(info.second, invocation.second, info.second_help);
   app.footer(info.examples);
   app.allow_extras();
 }
@@ -94,6 +110,7 @@ std::vector<std::string> KnownFlags(const CommandInfo& info) {
     if ((option.commands & info.bit) != 0) flags.push_back(FlagOf(option));
   }
   if (info.command == Command::kTokenize) flags.insert(flags.end(), {"--file", "--ids", "--count", "--decode"});
+  if (info.command == Command::kQuantize) flags.insert(flags.end(), {"--type", "--imatrix"});
   return flags;
 }
 
@@ -107,6 +124,14 @@ Status Unexpected(const CommandInfo& info, std::string word) {
   return Status(Code::kInvalidArgument, fmt::format("quern {} has no flag {}{}", info.name, word,
                                                     nearest.empty() ? fmt::format("; see quern {} --help", info.name)
                                                                     : fmt::format("; did you mean {}?", nearest)));
+}
+
+Result<model::Recipe> RecipeOf(const std::string& type) {
+  std::string list;
+  for (const std::string& name : model::RecipeNames()) list += (list.empty() ? "" : ", ") + name;
+  if (type.empty()) return Error(Code::kInvalidArgument, "quern quantize needs --type, one of " + list);
+  if (const auto recipe = model::ParseRecipe(type)) return *recipe;
+  return Error(Code::kInvalidArgument, fmt::format("--type must be one of {}, not \"{}\"", list, type));
 }
 
 Result<void> Apply(const Parsed& parsed, Settings& settings) {
@@ -142,24 +167,30 @@ std::string OverallHelp() {
   return help;
 }
 
+// "<FILE>" -> "FILE".
+std::string Unbracketed(std::string_view name) { return std::string(name.substr(1, name.size() - 2)); }
+
 Result<Invocation> ParseFor(const CommandInfo& info, std::vector<std::string> args) {
   Invocation invocation;
   invocation.command = info.command;
   Parsed parsed;
   CLI::App app(fmt::format("quern {}: {}", info.name, info.summary), fmt::format("quern {}", info.name));
   try {
-    const std::string positional(info.positional);
     CommandInfo plain = info;
-    const bool required = positional.starts_with("<");
-    plain.positional = required ? "place" : info.positional;
+    const bool required = *info.positional == '<';
+    const std::string shown = required ? Unbracketed(info.positional) : info.positional;
+    const std::string first = shown.find(':') == std::string::npos ? shown : "place";  // CLI11 takes no such name
+    const std::string second = *info.second != 0 ? Unbracketed(info.second) : "";
+    plain.positional = first.c_str();
+    plain.second = second.c_str();
     AddOptions(app, plain, parsed, invocation);
     std::reverse(args.begin(), args.end());  // CLI11 takes them from the back
     app.parse(args);
     if (const auto extra = app.remaining(); !extra.empty()) return std::unexpected(Unexpected(info, extra.front()));
-    invocation.has_positional = *plain.positional != 0 && app.count(plain.positional) > 0;
-    if (required && !invocation.has_positional)
+    invocation.has_positional = !first.empty() && app.count(first) > 0;
+    if ((required && !invocation.has_positional) || (!second.empty() && app.count(second) == 0))
       return Error(Code::kInvalidArgument,
-                   fmt::format("quern {} needs {}", info.name, positional.substr(1, positional.size() - 2)));
+                   fmt::format("quern {} needs {}{}", info.name, shown, second.empty() ? "" : " and " + second));
   } catch (const CLI::CallForHelp&) {
     invocation.help = app.help();
     return invocation;
@@ -168,6 +199,9 @@ Result<Invocation> ParseFor(const CommandInfo& info, std::vector<std::string> ar
     return Error(Code::kInvalidArgument, fmt::format("{} needs a value", text.substr(0, text.find(':'))));
   } catch (const CLI::ParseError& e) {
     return Error(Code::kInvalidArgument, fmt::format("{}, in the arguments of quern {}", e.what(), info.name));
+  }
+  if (info.command == Command::kQuantize) {
+    QUERN_ASSIGN(invocation.recipe, RecipeOf(parsed.type));
   }
   QUERN_TRY(Apply(parsed, invocation.settings));
   return invocation;
@@ -179,7 +213,8 @@ Result<Invocation> ParseCommandLine(const std::vector<std::string>& args) {
   Invocation help;
   help.help = OverallHelp();
   if (args.empty())
-    return Error(Code::kInvalidArgument, "say what to do: serve, chat, complete, inspect, tokenize or version");
+    return Error(Code::kInvalidArgument,
+                 "say what to do: serve, chat, complete, inspect, tokenize, quantize or version");
   std::string word = args[0];
   if (word == "--help" || word == "-h" || word == "help") return help;
   if (word == "--version") word = "version";

@@ -7,23 +7,30 @@
 
 #include "base/status.h"
 #include "cli/settings.h"
+#include "model/quantize_recipe.h"
 
 namespace quern::cli {
 
-enum class Command { kNone, kServe, kChat, kComplete, kInspect, kTokenize, kVersion };
+enum class Command { kNone, kServe, kChat, kComplete, kInspect, kTokenize, kQuantize, kVersion };
 
 struct Invocation {
   Command command = Command::kNone;
   Settings settings;
   std::string help;        // not empty: print this and do nothing else
-  std::string positional;  // chat: a first message; complete: FILE:LINE[:COL]; inspect: path; tokenize: text
+  std::string positional;  // chat: a first message; complete: FILE:LINE[:COL]; inspect: path; tokenize: text;
+                           // quantize: source
   bool has_positional = false;
+  std::string second;  // the second one, of commands that take two
 
   // tokenize
   std::string file;  // read the text from here
   bool ids_only = false;
   bool count_only = false;
   bool decode = false;  // the text is ids, print what they stand for
+
+  // quantize
+  model::Recipe recipe = model::Recipe::kQ4KM;
+  std::string imatrix;  // file; empty = every column matters alike
 };
 
 // args without the program's name. Errors: kInvalidArgument, one sentence, with a suggestion for what looks mistyped.

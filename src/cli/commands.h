@@ -17,6 +17,7 @@ Result<int> RunChat(const Invocation& invocation);
 Result<int> RunComplete(const Invocation& invocation);
 Result<int> RunInspect(const Invocation& invocation);
 Result<int> RunTokenize(const Invocation& invocation);
+Result<int> RunQuantize(const Invocation& invocation);
 Result<int> RunVersion(const Invocation& invocation);
 
 // All of standard input. Errors: kExhausted (more than the limit).

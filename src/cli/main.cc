@@ -23,6 +23,8 @@ quern::Result<int> Run(const quern::cli::Invocation& invocation) {
       return quern::cli::RunInspect(invocation);
     case Command::kTokenize:
       return quern::cli::RunTokenize(invocation);
+    case Command::kQuantize:
+      return quern::cli::RunQuantize(invocation);
     case Command::kVersion:
       return quern::cli::RunVersion(invocation);
     case Command::kNone:

@@ -98,7 +98,7 @@ const std::vector<Option>& Table() {
        Text(&Settings::model)},
       {"script", ValueKind::kPath, kEngines, "FILE", "answer from this script instead of the model's weights",
        Text(&Settings::script)},
-      {"threads", ValueKind::kInteger, kEngines, "N", "compute threads (default: what the machine gives)",
+      {"threads", ValueKind::kInteger, kEngines | kQuantize, "N", "compute threads (default: what the machine gives)",
        Whole(&Settings::threads, 0, 4096)},
       {"context", ValueKind::kInteger, kEngines | kInspect, "N", "tokens of prompt and answer (default: the model's)",
        Whole(&Settings::context, 0, kMost)},

@@ -59,6 +59,7 @@ enum CommandBits : unsigned {
   kComplete = 4,
   kInspect = 8,
   kTokenize = 16,
+  kQuantize = 32,
 };
 
 struct Option {

@@ -38,6 +38,13 @@ class OpenedCheckpoint final : public Checkpoint {
   std::span<const std::filesystem::path> files() const override { return data_.files; }
   const GgufFile* gguf() const override { return data_.gguf.get(); }
 
+  void Release(std::span<const std::byte> bytes) const override {
+    for (const auto& mapping : data_.mappings) {
+      const auto whole = mapping->bytes();
+      if (bytes.data() >= whole.data() && bytes.data() < whole.data() + whole.size()) return mapping->Release(bytes);
+    }
+  }
+
  private:
   std::filesystem::path path_;
   CheckpointFiles data_;

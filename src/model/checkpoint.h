@@ -51,6 +51,10 @@ class Checkpoint {
   // The first part's metadata (the tokenizer's tokens among it); null unless format() is kGguf.
   virtual const GgufFile* gguf() const = 0;
 
+  // Says that a piece of a tensor's bytes has been read and is not needed soon: its pages may leave memory. Reading it
+  // again works as before.
+  virtual void Release(std::span<const std::byte> bytes) const = 0;
+
   // Null when there is no such tensor.
   const StoredTensor* Find(std::string_view name) const;
 

@@ -114,6 +114,13 @@ int64_t LoadInteger(GgufType type, const std::byte* at, bool& fits) {
 
 }  // namespace
 
+std::optional<uint32_t> GgufTypeId(DType type) {
+  for (const TensorTypeRow& row : kTensorTypes) {
+    if (row.dtype == type) return row.id;
+  }
+  return std::nullopt;
+}
+
 // Walks the header once. at_ never passes the end: every step asks for its bytes first.
 class GgufParser {
  public:
@@ -471,6 +478,25 @@ Result<std::vector<int64_t>> GgufFile::Integers(std::string_view key) const {
     out.push_back(LoadInteger(value->type, value->payload + i * FixedBytes(value->type), fits));
     if (!fits) return std::unexpected(Wrong(*value, "integers below 2^63"));
   }
+  return out;
+}
+
+std::vector<std::byte> GgufFile::EncodedValue(std::string_view key) const {
+  const Value* value = FindValue(key);
+  if (value == nullptr) return {};
+  const std::byte* end = value->payload;
+  for (uint64_t i = 0; value->type == GgufType::kString && i < value->count; ++i) end += 8 + Load<uint64_t>(end);
+  if (value->type != GgufType::kString) end += value->count * FixedBytes(value->type);
+
+  std::vector<std::byte> out;
+  const auto put = [&](auto number) {
+    const auto* at = reinterpret_cast<const std::byte*>(&number);
+    out.insert(out.end(), at, at + sizeof(number));
+  };
+  if (value->is_array) put(static_cast<uint32_t>(GgufType::kArray));
+  put(static_cast<uint32_t>(value->type));
+  if (value->is_array) put(value->count);
+  out.insert(out.end(), value->payload, end);
   return out;
 }
 

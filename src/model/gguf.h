@@ -42,6 +42,9 @@ enum class GgufType : uint32_t {
   kF64 = 12,
 };
 
+// The format's number for a tensor type; nullopt when it has none (f8_e4m3, bool, u8).
+std::optional<uint32_t> GgufTypeId(DType type);
+
 // One file's header, and views into the bytes it was parsed from, which must outlive it. Immutable after Parse.
 // Accessors: an absent key or a wrong type is kCorrupt, naming file, key, expected and seen. OrNone variants take an
 // absent key as nullopt. Integers of any width serve as integers, integers and floats as numbers.
@@ -73,6 +76,9 @@ class GgufFile {
   // Arrays; views of strings are into the file's bytes. Integers also takes a single integer as an array of one.
   Result<std::vector<std::string_view>> Strings(std::string_view key) const;
   Result<std::vector<int64_t>> Integers(std::string_view key) const;
+
+  // The value as the file has it, from its type on; to be put into another file. Empty when there is no such key.
+  std::vector<std::byte> EncodedValue(std::string_view key) const;
 
  private:
   friend class GgufParser;

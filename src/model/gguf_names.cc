@@ -1,4 +1,4 @@
-// GGUF tensor names -> Hugging Face names.
+// GGUF tensor names <-> Hugging Face names.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "model/gguf.h"
+#include "model/gguf_export.h"
 
 namespace quern::model {
 namespace {
@@ -48,6 +49,7 @@ constexpr Row kBlock[] = {
     {"attn_qkv.weight", "linear_attn.in_proj_qkv.weight"},
     {"attn_gate.weight", "linear_attn.in_proj_z.weight"},
     {"ssm_a", "linear_attn.decay_rate"},
+    {"ssm_a", "linear_attn.A_log"},                        // the other way round only: the writer changes the values
     {"ssm_in.weight", "linear_attn.in_proj_qkvz.weight"},  // older files: as published
     {"ssm_ba.weight", "linear_attn.in_proj_ba.weight"},
     {"ssm_conv1d.weight", "linear_attn.conv1d.weight"},
@@ -78,6 +80,24 @@ std::string HuggingFaceName(std::string_view gguf_name) {
     if (rest.substr(dot + 1) == ours) return fmt::format("model.layers.{}.{}", number, theirs);
   }
   return std::string(gguf_name);
+}
+
+std::optional<std::string> GgufName(std::string_view name, Architecture architecture) {
+  for (const auto& [ours, theirs] : kGlobal) {
+    if (name == theirs) return std::string(ours);
+  }
+  constexpr std::string_view kLayers = "model.layers.";
+  if (!name.starts_with(kLayers)) return std::nullopt;
+  const std::string_view rest = name.substr(kLayers.size());
+  const size_t dot = rest.find('.');
+  if (dot == std::string_view::npos) return std::nullopt;
+  const bool next = architecture == Architecture::kQwen3Next;
+  for (const auto& [ours, theirs] : kBlock) {
+    if (rest.substr(dot + 1) != theirs) continue;
+    if (theirs == "post_attention_layernorm.weight" && next != (ours == "post_attention_norm.weight")) continue;
+    return fmt::format("{}{}.{}", kBlockPrefix, rest.substr(0, dot), ours);
+  }
+  return std::nullopt;
 }
 
 }  // namespace quern::model

@@ -1,4 +1,5 @@
-// Reads a Hugging Face tokenizer.json. Private to the room.
+// Reads a Hugging Face tokenizer.json. Tokenizer::FromJson is what most callers want; the vocabulary alone is for
+// writing it in another format.
 #pragma once
 
 #include <cstddef>

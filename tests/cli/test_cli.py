@@ -53,7 +53,7 @@ def script(tmp_path, rules, **more):
 
 def test_help_everywhere():
     assert "Examples" in ok("--help")
-    for command in ["serve", "chat", "complete", "inspect", "tokenize", "version"]:
+    for command in ["serve", "chat", "complete", "inspect", "tokenize", "quantize", "version"]:
         text = ok(command, "--help")
         assert "Example" in text and f"quern {command}" in text
 
