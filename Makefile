@@ -4,7 +4,7 @@ JOBS ?= $(shell nproc)
 SECONDS_EACH ?= 60
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup build run test unit asan tsan fuzz bench format lint clean
+.PHONY: help setup build run test unit asan tsan fuzz bench interop format lint clean
 
 help:
 	@echo "make run     set up, build, and serve the model in the box on http://127.0.0.1:$(PORT) (PORT=...)"
@@ -13,6 +13,7 @@ help:
 	@echo "make bench   measure tokenizer, kernels and server"
 	@echo "make asan | tsan   the unit and API tests under sanitizers"
 	@echo "make fuzz    every fuzz target for SECONDS_EACH=$(SECONDS_EACH) seconds"
+	@echo "make interop what quern quantize writes, read by llama.cpp (builds llama-cpp-python once, which takes long)"
 	@echo "make format | lint"
 
 setup:
@@ -44,6 +45,9 @@ fuzz:
 bench: build
 	@scripts/setup.sh test
 	@scripts/bench.sh
+
+interop: build
+	@scripts/interop.sh build/quern
 
 format:
 	@scripts/setup.sh lint
