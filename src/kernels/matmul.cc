@@ -159,6 +159,9 @@ struct MatMulScratch::Impl {
         .y = job.y.data + piece.first,
         .y_stride = job.y.stride,
         .bias = job.bias == nullptr ? nullptr : job.bias + piece.first,
+        .scales = weights.scales(),
+        .scale_stride = weights.scale_stride(),
+        .first_row = weights.first_row() + piece.first,
     };
     prepared.fn(tile);
   }

@@ -17,6 +17,8 @@ namespace {
 
 // Larger than any layer known; keeps every size below 2^62.
 constexpr int64_t kMaxSide = int64_t{1} << 26;
+// 256 times a sum of products with it is still a number.
+constexpr float kMaxF8Scale = 0x1p96F;
 
 // What kernels compute with for a stored type; kBool for "nothing".
 DType ComputeType(DType stored) {
@@ -179,11 +181,8 @@ Result<void> CheckMxfp4(std::span<const std::byte> data) {
   return {};
 }
 
-Result<void> CheckShape(DType type, int64_t rows, int64_t cols, size_t n_bytes) {
+Result<void> CheckSizes(DType type, int64_t rows, int64_t cols, size_t n_bytes) {
   const DTypeInfo& info = Info(type);
-  if (ComputeType(type) == DType::kBool) {
-    return Error(Code::kUnsupported, fmt::format("matrix of type {}: there are no kernels for it", info.name));
-  }
   if (rows < 1 || cols < 1 || rows > kMaxSide || cols > kMaxSide) {
     return Error(Code::kInvalidArgument,
                  fmt::format("matrix of {} x {}: both sides must lie in 1..{}", rows, cols, kMaxSide));
@@ -203,7 +202,10 @@ Result<void> CheckShape(DType type, int64_t rows, int64_t cols, size_t n_bytes) 
 }  // namespace
 
 Result<Matrix> Matrix::Prepare(DType type, int64_t rows, int64_t cols, std::span<const std::byte> data) {
-  QUERN_TRY(CheckShape(type, rows, cols, data.size()));
+  if (ComputeType(type) == DType::kBool) {
+    return Error(Code::kUnsupported, fmt::format("matrix of type {}: there are no kernels for it", Info(type).name));
+  }
+  QUERN_TRY(CheckSizes(type, rows, cols, data.size()));
   Matrix m;
   m.type_ = ComputeType(type);
   m.stored_type_ = type;
@@ -219,10 +221,38 @@ Result<Matrix> Matrix::Prepare(DType type, int64_t rows, int64_t cols, std::span
   return m;
 }
 
+Result<Matrix> Matrix::PrepareF8(int64_t rows, int64_t cols, std::span<const std::byte> data,
+                                 std::vector<float> scales) {
+  QUERN_TRY(CheckSizes(DType::kF8E4M3, rows, cols, data.size()));
+  const int64_t stride = F8Blocks(cols);
+  if (scales.size() != static_cast<size_t>(F8Blocks(rows) * stride)) {
+    return Error(Code::kInvalidArgument, fmt::format("f8_e4m3 matrix of {} x {}: {} scales expected, {} given", rows,
+                                                     cols, F8Blocks(rows) * stride, scales.size()));
+  }
+  for (size_t i = 0; i < scales.size(); ++i) {
+    if (!(std::fabs(scales[i]) <= kMaxF8Scale)) {
+      const auto at = static_cast<int64_t>(i);
+      return Error(Code::kInvalidArgument,
+                   fmt::format("f8_e4m3 matrix of {} x {}: the scale of block [{}, {}] is {}, expected a number of at "
+                               "most 2^96",
+                               rows, cols, at / stride, at % stride, scales[i]));
+    }
+  }
+  Matrix m;
+  m.type_ = m.stored_type_ = DType::kF8E4M3;
+  m.rows_ = rows;
+  m.cols_ = cols;
+  m.row_bytes_ = RowBytes(DType::kF8E4M3, cols);
+  m.data_ = data.data();
+  m.scales_ = std::make_shared<const std::vector<float>>(std::move(scales));
+  return m;
+}
+
 Matrix Matrix::Slice(int64_t first, int64_t n) const {
   QUERN_CHECK(first >= 0 && n >= 0 && first <= rows_ && n <= rows_ - first);
   Matrix m = *this;
   m.data_ = row(first);
+  m.first_row_ += first;
   m.rows_ = n;
   return m;
 }

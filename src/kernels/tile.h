@@ -79,7 +79,13 @@ struct MatMulTile {
   float* y;
   int64_t y_stride;
   const float* bias;  // [n_out] or null
+  // f8_e4m3 only: a factor for each 128 x 128 block of the matrix, [.., scale_stride], and the row of the matrix that w
+  // points at: a tile may begin inside a block.
+  const float* scales = nullptr;
+  int64_t scale_stride = 0;
+  int64_t first_row = 0;
 };
+inline constexpr int kF8Block = 128;
 
 enum class KvType : uint8_t { kF16, kF32 };
 

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "kernels/dequantize.h"
 #include "model/architecture.h"
+#include "model/f8_scales.h"
 
 namespace quern::model {
 namespace {
@@ -17,6 +18,7 @@ constexpr size_t kMaxNamesInMessage = 8;
 // Parts of published checkpoints that inference does not need.
 bool IsKnownExtra(std::string_view name, const ModelConfig& config) {
   if (name.starts_with("mtp.") || name.starts_with("model.mtp.")) return true;
+  if (name.ends_with(".activation_scale")) return true;  // of FP8 with static activations: ours are not quantised
   if (name.ends_with(".rotary_emb.inv_freq") || name == "rope_freqs.weight") return true;
   if (name == "lm_head.weight" && config.tied_embeddings) return true;  // a copy that some savers write
   // GGUF appends the multi-token prediction blocks to the layers; their own tensors keep GGUF's names.
@@ -56,13 +58,28 @@ Result<kernels::Matrix> WeightLoader::MatrixOf(std::string_view name, int64_t ro
                                                std::string_view tensor_class) {
   const std::array<int64_t, 2> shape{rows, cols};
   QUERN_ASSIGN(const StoredTensor* tensor, Take(name, shape, tensor_class));
-  auto matrix = kernels::Matrix::Prepare(tensor->dtype, rows, cols, tensor->bytes);
+  QUERN_ASSIGN(std::vector<float> scales, F8ScalesOf(*tensor, tensor_class));
+  auto matrix = tensor->dtype == DType::kF8E4M3
+                    ? kernels::Matrix::PrepareF8(rows, cols, tensor->bytes, std::move(scales))
+                    : kernels::Matrix::Prepare(tensor->dtype, rows, cols, tensor->bytes);
   if (!matrix) return std::unexpected(matrix.error().WithContext(checkpoint_.Where(*tensor)));
   if (const size_t owned = matrix->owned_bytes(); owned > 0) {
     n_bytes_ += owned;
     n_bytes_ -= tensor->bytes.size();
   }
   return matrix;
+}
+
+Result<std::vector<float>> WeightLoader::F8ScalesOf(const StoredTensor& tensor, std::string_view tensor_class) {
+  QUERN_ASSIGN(const StoredTensor* scales, FindF8Scales(checkpoint_, tensor));
+  if (scales == nullptr) return std::vector<float>();
+  taken_.insert(scales->name);
+  const auto sum = std::ranges::find(classes_, tensor_class, &ClassSum::name);
+  QUERN_CHECK(sum != classes_.end());  // Take has counted the tensor itself
+  sum->n_bytes += scales->bytes.size();
+  n_done_ += scales->bytes.size();
+  n_bytes_ += static_cast<uint64_t>(scales->n_elements()) * sizeof(float);
+  return ReadF32(*scales);
 }
 
 Result<std::vector<float>> WeightLoader::ReadF32(const StoredTensor& tensor) const {

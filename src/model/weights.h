@@ -135,6 +135,8 @@ class WeightLoader {
   Result<void> SharedExpert(const std::string& prefix, MoeWeights& moe);
   Result<const StoredTensor*> Take(std::string_view name, std::span<const int64_t> shape,
                                    std::string_view tensor_class);
+  // Empty for a tensor without scales. Errors: as FindF8Scales.
+  Result<std::vector<float>> F8ScalesOf(const StoredTensor& tensor, std::string_view tensor_class);
   Result<std::vector<float>> ReadF32(const StoredTensor& tensor) const;
 
   const Checkpoint& checkpoint_;

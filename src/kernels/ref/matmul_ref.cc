@@ -90,6 +90,21 @@ void MatMulBF16(const MatMulTile& tile) {
   });
 }
 
+void MatMulF8E4M3(const MatMulTile& tile) {
+  for (int o = 0; o < tile.n_out; ++o) {
+    const std::byte* row = tile.w + static_cast<size_t>(o) * tile.w_row_bytes;
+    const float* scales = tile.scales + (tile.first_row + o) / kF8Block * tile.scale_stride;
+    for (int i = 0; i < tile.n; ++i) {
+      const auto* x = static_cast<const float*>(tile.x[i]);
+      float acc = 0;
+      for (int64_t c = 0; c < tile.cols; ++c) {
+        acc += F8E4M3ToF32(static_cast<uint8_t>(row[c])) * scales[c / kF8Block] * x[c];
+      }
+      tile.y[i * tile.y_stride + o] = tile.bias == nullptr ? acc : acc + tile.bias[o];
+    }
+  }
+}
+
 void MatMulQ8_0(const MatMulTile& tile) {
   ForEachPair<GroupX8>(tile, [&](const std::byte* row, const GroupX8* x) {
     float acc = 0;

@@ -72,6 +72,7 @@ KernelTable Table() {
   table.f32 = {RowForm::kF32, MatMulF32};
   table.f16 = {RowForm::kF32, MatMulF16};
   table.bf16 = {RowForm::kF32, MatMulBF16};
+  table.f8_e4m3 = {RowForm::kF32, MatMulF8E4M3};
   table.q8_0 = {RowForm::kX8, MatMulQ8_0};
   table.q4_0 = {RowForm::kX8, MatMulQ4_0};
   table.q4_k = {RowForm::kX8K, MatMulQ4K};
