@@ -7,4 +7,4 @@ clang-format --dry-run -Werror "${sources[@]}"
 python3 tests/layering/check_layers.py .
 scripts/build.sh release -j "$(nproc)" quern
 mapfile -t bodies < <(git ls-files 'src/*.cc' | grep -vE '_(test|bench|fuzz)\.cc$')
-clang-tidy --quiet -p build/release "${bodies[@]}"
+printf '%s\n' "${bodies[@]}" | xargs -P "$(nproc)" -n 4 clang-tidy-19 --quiet -p build/release

@@ -5,6 +5,6 @@ cd "$(dirname "$0")/.."
 preset=$1
 jobs=$3
 scripts/build.sh "$preset" -j "$jobs" quern quern_tests
-ctest --test-dir "build/$preset" --output-on-failure -L unit
+ctest --test-dir "build/$preset" --output-on-failure -j "$jobs" -L unit
 QUERN_BIN=build/$preset/src/cli/quern build/venv/bin/python -m pytest -q -p no:cacheprovider tests/api
 printf '%s: clean\n' "$preset"

@@ -15,7 +15,8 @@ build_packages=(
 )
 mapfile -t fuzz_compiler <scripts/fuzz_compiler.txt
 test_packages=(python3-venv "${fuzz_compiler[@]}")
-lint_packages=(clang-format clang-tidy)
+# clang-tidy 14, the default of Debian 12, does not know std::expected.
+lint_packages=(clang-format clang-tidy-19)
 
 say() { printf 'setup: %s\n' "$*"; }
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }

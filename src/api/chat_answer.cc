@@ -23,7 +23,7 @@ class ChatAnswer final : public Answer {
  public:
   ChatAnswer(std::shared_ptr<Exchange> exchange, std::shared_ptr<const ServedModel> model, ChatRequest request,
              std::unique_ptr<ChatWriter> writer)
-      : Answer(exchange, std::move(model), request.fields.stream),
+      : Answer(std::move(exchange), std::move(model), request.fields.stream),
         request_(std::move(request)),
         writer_(std::move(writer)) {}
 

@@ -19,7 +19,7 @@ class CompletionAnswer final : public Answer {
  public:
   CompletionAnswer(std::shared_ptr<Exchange> exchange, std::shared_ptr<const ServedModel> model,
                    CompletionRequest request)
-      : Answer(exchange, std::move(model), request.fields.stream),
+      : Answer(std::move(exchange), std::move(model), request.fields.stream),
         request_(std::move(request)),
         id_("cmpl-" + NewUuid()),
         created_(UnixSecondsNow()) {}

@@ -39,7 +39,7 @@ void CompletionChoice::EchoPrompt(const engine::PromptLogprobsEvent* logprobs) {
   n_read_chars_ = n_shown_chars_;
 }
 
-void CompletionChoice::Show(std::string text) {
+void CompletionChoice::Show(std::string_view text) {
   n_shown_chars_ += CountCharacters(text);
   pending_.text += text;
   size_t n_moved = 0;

@@ -39,7 +39,7 @@ class CompletionChoice {
   double mean_logprob() const { return n_generated_ == 0 ? 0 : sum_logprob_ / n_generated_; }
 
  private:
-  void Show(std::string text);
+  void Show(std::string_view text);
 
   const CompletionRequest& request_;
   const CompletionPrompt& prompt_;

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "model/f8_scales.h"
 #include "tensor/dtype.h"
 
 namespace quern::cli {
@@ -25,8 +26,9 @@ std::map<std::string_view, ClassSum> SumByClass(const model::Checkpoint& checkpo
   std::map<std::string_view, ClassSum> sums;
   for (const auto& tensor : checkpoint.tensors()) {
     ClassSum& sum = sums[TensorClass(tensor.name)];
-    sum.n_parameters += tensor.n_elements();
     sum.n_bytes += tensor.bytes.size();
+    if (tensor.name.ends_with(model::kF8ScaleSuffix)) continue;  // belongs to the matrix beside it
+    sum.n_parameters += tensor.n_elements();
     sum.types.insert(Info(tensor.dtype).name);
   }
   return sums;

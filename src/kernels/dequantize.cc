@@ -193,4 +193,10 @@ void DequantizeRow(DType type, const std::byte* row, int64_t n_elements, float* 
   }
 }
 
+void DequantizeF8Row(const std::byte* row, const float* scales, int64_t n_elements, float* out) {
+  for (int64_t c = 0; c < n_elements; ++c) {
+    out[c] = F8E4M3ToF32(static_cast<uint8_t>(row[c])) * scales[c / kF8Block];
+  }
+}
+
 }  // namespace quern::kernels

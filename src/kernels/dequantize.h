@@ -15,4 +15,7 @@ bool CanDequantize(DType type);
 // the type's block and CanDequantize(type) true (checked). Exact in f32 up to the rounding of the written formulas.
 void DequantizeRow(DType type, const std::byte* row, int64_t n_elements, float* out);
 
+// The same for f8_e4m3, whose scales stand apart: out[c] = row[c] * scales[c / 128].
+void DequantizeF8Row(const std::byte* row, const float* scales, int64_t n_elements, float* out);
+
 }  // namespace quern::kernels

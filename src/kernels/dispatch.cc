@@ -26,6 +26,7 @@ KernelTable Avx2Table() {
   t.f32.fn = avx2::MatMulF32;
   t.f16.fn = avx2::MatMulF16;
   t.bf16.fn = avx2::MatMulBF16;
+  t.f8_e4m3.fn = avx2::MatMulF8E4M3;
   t.q8_0.fn = avx2::MatMulQ8_0;
   t.q4_0.fn = avx2::MatMulQ4_0;
   t.q4_k.fn = avx2::MatMulQ4K;
@@ -50,6 +51,7 @@ KernelTable Avx512Table(const os::CpuFeatures& cpu) {
   t.f32.fn = avx512::MatMulF32;
   t.f16.fn = avx512::MatMulF16;
   t.bf16.fn = avx512::MatMulBF16;
+  t.f8_e4m3.fn = avx512::MatMulF8E4M3;
   t.q8_0.fn = cpu.avx512_vnni ? avx512vnni::MatMulQ8_0 : avx512::MatMulQ8_0;
   t.q4_0.fn = cpu.avx512_vnni ? avx512vnni::MatMulQ4_0 : avx512::MatMulQ4_0;
   t.q4_k.fn = cpu.avx512_vnni ? avx512vnni::MatMulQ4K : avx512::MatMulQ4K;
@@ -137,6 +139,8 @@ const MatMulEntry& KernelTable::MatMul(DType type) const {
       return f16;
     case DType::kBF16:
       return bf16;
+    case DType::kF8E4M3:
+      return f8_e4m3;
     case DType::kQ8_0:
       return q8_0;
     case DType::kQ4_0:

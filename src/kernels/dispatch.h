@@ -30,7 +30,7 @@ struct MatMulEntry {
 struct KernelTable {
   Isa isa = Isa::kRef;
 
-  MatMulEntry f32, f16, bf16, q8_0, q4_0, q4_k, q5_k, q6_k;
+  MatMulEntry f32, f16, bf16, f8_e4m3, q8_0, q4_0, q4_k, q5_k, q6_k;
   const MatMulEntry& MatMul(DType type) const;  // fn is null for other types
 
   // Rows of activations in another form; out has FormRowBytes(form, n) bytes, 64-byte aligned, and

@@ -1,8 +1,8 @@
 // y = x * W^T (+ bias) for a few or many rows, with weights of any type that Matrix computes with.
 //
-// Arithmetic: f32 and f16 weights: f32 products and sums. bf16 weights: f32 sums; on CPUs with AVX-512-BF16 activations
-// are rounded to bf16 first. q8_0, q4_0: activations become int8 with a scale per 32; q4_k, q5_k, q6_k: int8 with a
-// scale per 256; integer dot products, f32 sums over blocks.
+// Arithmetic: f32, f16 and f8_e4m3 weights: f32 products and sums, f8_e4m3 scaled once per block of 128 inputs. bf16
+// weights: f32 sums; on CPUs with AVX-512-BF16 activations are rounded to bf16 first. q8_0, q4_0: activations become
+// int8 with a scale per 32; q4_k, q5_k, q6_k: int8 with a scale per 256; integer dot products, f32 sums over blocks.
 //
 // Promise: a row of y is bit-identical for every number of rows computed with it, every way of grouping jobs and every
 // number of threads. Levels of KernelTable may differ in the last bits.

@@ -47,10 +47,9 @@ Logits RunInPieces(Runner& runner, std::span<const TokenId> prompt, const std::v
 std::vector<std::string> Checkpoints() {
   std::vector<std::string> out;
   for (const std::string& name : GoldenCaseNames()) {
-    for (const char* type : {"f32", "bf16"}) {
-      const auto folder = GoldenFolder() / name / type;
-      if (std::filesystem::exists(folder)) out.push_back(folder.string());
-    }
+    const GoldenCase golden(name);
+    if (golden.has_f32()) out.push_back((golden.folder() / "f32").string());
+    out.push_back(golden.published().string());
   }
   for (const char* name :
        {"qwen3_f16", "qwen3moe_q8_0", "qwen3moe_q4_0", "qwen2_q4_k", "qwen3moe_q5_k", "qwen3_q6_k"}) {

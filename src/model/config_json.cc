@@ -1,5 +1,6 @@
 // config.json and generation_config.json -> numbers.
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
@@ -9,6 +10,7 @@
 
 #include "base/json.h"
 #include "model/config.h"
+#include "model/f8_scales.h"
 
 namespace quern::model {
 namespace {
@@ -165,14 +167,34 @@ Result<Architecture> ReadArchitecture(const Fields& fields) {
                            model_type.empty() ? "unnamed" : Shown(model_type)));
 }
 
+// FP8 in blocks of 128 x 128 is what we read (model/f8_scales.h). Which tensors are is said by the tensors, not here.
+Result<void> CheckQuantization(const Fields& fields) {
+  if (fields.Find("quantization_config") == nullptr) return {};
+  QUERN_ASSIGN(const json::object* const object, fields.Object("quantization_config"));
+  const Fields quantization(*object, "quantization_config.");
+  QUERN_ASSIGN(const std::string_view method, quantization.String("quant_method"));
+  if (method != "fp8") {
+    return Error(Code::kUnsupported,
+                 fmt::format("quantization_config.quant_method \"{}\" is not supported", Shown(method)));
+  }
+  QUERN_ASSIGN(const std::string_view format, quantization.String("fmt"));
+  if (!format.empty() && format != "e4m3" && format != "float8_e4m3fn") {
+    return Error(Code::kUnsupported,
+                 fmt::format("quantization_config.fmt \"{}\" is not supported: expected \"e4m3\"", Shown(format)));
+  }
+  QUERN_ASSIGN(const std::vector<int> block, quantization.Ints("weight_block_size", 2));
+  if (block != std::vector<int>{kF8BlockSide, kF8BlockSide}) {
+    return Error(Code::kUnsupported,
+                 fmt::format("quantization_config.weight_block_size [{}] is not supported: expected [{}, {}]",
+                             fmt::join(block, ", "), kF8BlockSide, kF8BlockSide));
+  }
+  return {};
+}
+
 // Switches that every published checkpoint leaves off; on, they would change the computation.
 Result<void> RefuseUnknownFeatures(const Fields& fields, const ModelConfig& config) {
   const auto refuse = [](std::string what) { return Error(Code::kUnsupported, what + " is not supported"); };
-  if (fields.Find("quantization_config") != nullptr) {
-    QUERN_ASSIGN(const json::object* const quantization, fields.Object("quantization_config"));
-    QUERN_ASSIGN(const std::string_view method, Fields(*quantization, "quantization_config.").String("quant_method"));
-    return refuse(fmt::format("quantization_config.quant_method \"{}\"", Shown(method)));
-  }
+  QUERN_TRY(CheckQuantization(fields));
   QUERN_ASSIGN(const std::string_view activation, fields.String("hidden_act"));
   if (!activation.empty() && activation != "silu") return refuse(fmt::format("hidden_act \"{}\"", Shown(activation)));
   QUERN_ASSIGN(const bool sliding, fields.BoolOr("use_sliding_window", false));

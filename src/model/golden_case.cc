@@ -15,12 +15,15 @@
 #include "kernels/dispatch.h"
 #include "kernels/ops.h"
 #include "model/checkpoint.h"
+#include "model/f8_scales.h"
 #include "model/safetensors.h"
 
 namespace quern::model {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::string_view kFp8Prefix = "fp8_";
 
 template <typename T>
 T Must(Result<T> result) {
@@ -40,7 +43,10 @@ std::vector<T> Numbers(const boost::json::value& value) {
 
 }  // namespace
 
-GoldenCase::GoldenCase(const std::string& name) : name_(name), folder_(GoldenFolder() / name) {
+GoldenCase::GoldenCase(const std::string& name)
+    : name_(name),
+      is_fp8_(name.starts_with(kFp8Prefix)),
+      folder_(is_fp8_ ? fs::path("tests/golden/fp8") / name.substr(kFp8Prefix.size()) : GoldenFolder() / name) {
   const std::string text = Must(os::ReadTextFile(folder_ / "expected.json", size_t{4} << 20));
   const boost::json::value facts = Must(ParseJson(text));
   for (const auto& prompt : facts.at("prompts").as_array()) prompts_.push_back(Numbers<TokenId>(prompt));
@@ -88,8 +94,8 @@ fs::path GoldenFolder() { return "tests/golden/model"; }
 fs::path GgufFolder() { return "tests/golden/gguf_model"; }
 
 std::vector<std::string> GoldenCaseNames() {
-  return {"qwen2_untied",     "qwen2_vocab",    "qwen3_tied",        "qwen3_yarn",
-          "qwen3_moe_untied", "qwen3_moe_tied", "qwen3_next_untied", "qwen3_next_tied"};
+  return {"qwen2_untied",      "qwen2_vocab",     "qwen3_tied", "qwen3_yarn",    "qwen3_moe_untied", "qwen3_moe_tied",
+          "qwen3_next_untied", "qwen3_next_tied", "fp8_qwen3",  "fp8_qwen3_moe", "fp8_qwen3_next"};
 }
 
 std::vector<std::string> AvailableIsas() {
@@ -172,16 +178,34 @@ void WriteSafetensors(const fs::path& path,
   QUERN_CHECK(out.good());
 }
 
+namespace {
+
+std::vector<float> Widened(const StoredTensor& tensor) {
+  std::vector<float> values(static_cast<size_t>(tensor.n_elements()));
+  kernels::DequantizeRow(tensor.dtype, tensor.bytes.data(), tensor.n_elements(), values.data());
+  return values;
+}
+
+}  // namespace
+
 void WidenCheckpoint(const fs::path& from, const fs::path& to) {
   const auto checkpoint = Must(Checkpoint::Open(from));
   std::map<std::string, std::pair<std::vector<int64_t>, std::vector<float>>> tensors;
   for (const StoredTensor& tensor : checkpoint->tensors()) {
+    if (tensor.name.ends_with(kF8ScaleSuffix)) continue;
     std::vector<float> values(static_cast<size_t>(tensor.n_elements()));
     const int64_t cols = tensor.shape.back();
     const size_t row_bytes = RowBytes(tensor.dtype, cols);
+    const StoredTensor* stored_scales = Must(FindF8Scales(*checkpoint, tensor));
+    const std::vector<float> scales = stored_scales == nullptr ? std::vector<float>() : Widened(*stored_scales);
     for (int64_t r = 0; r < tensor.n_elements() / cols; ++r) {
-      kernels::DequantizeRow(tensor.dtype, tensor.bytes.data() + static_cast<size_t>(r) * row_bytes, cols,
-                             values.data() + r * cols);
+      const std::byte* row = tensor.bytes.data() + static_cast<size_t>(r) * row_bytes;
+      if (stored_scales == nullptr) {
+        kernels::DequantizeRow(tensor.dtype, row, cols, values.data() + r * cols);
+      } else {
+        kernels::DequantizeF8Row(row, scales.data() + r / kF8BlockSide * stored_scales->shape[1], cols,
+                                 values.data() + r * cols);
+      }
     }
     tensors[tensor.name] = {tensor.shape, std::move(values)};
   }

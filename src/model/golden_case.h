@@ -1,5 +1,5 @@
-// For tests: one folder of tests/golden/model (tools/golden/README.md says how it is made) and small ways to run a
-// model.
+// For tests: one folder of tests/golden/model or, named "fp8_...", of tests/golden/fp8 (tools/golden/README.md says how
+// it is made) and small ways to run a model.
 #pragma once
 
 #include <filesystem>
@@ -35,6 +35,8 @@ class GoldenCase {
 
   const std::string& name() const { return name_; }
   const std::filesystem::path& folder() const { return folder_; }
+  // The checkpoint as published: in bf16, or FP8.
+  std::filesystem::path published() const { return folder_ / (is_fp8_ ? "fp8" : "bf16"); }
   bool has_f32() const { return std::filesystem::exists(folder_ / "f32"); }
 
   const std::vector<std::vector<TokenId>>& prompts() const { return prompts_; }
@@ -51,6 +53,7 @@ class GoldenCase {
   const StoredTensor& Find(const std::string& name) const;
 
   std::string name_;
+  bool is_fp8_;
   std::filesystem::path folder_;
   std::vector<std::vector<TokenId>> prompts_;
   std::vector<GoldenGreedy> greedy_;

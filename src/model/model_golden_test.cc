@@ -77,7 +77,7 @@ class ModelGolden : public testing::TestWithParam<std::pair<std::string, std::st
   // The bf16 checkpoint in f32, in a folder that is removed at the end.
   fs::path Widened(const GoldenCase& golden) {
     widened_ = fs::temp_directory_path() / fmt::format("quern_widened_{}_{}", ::getpid(), golden.name());
-    WidenCheckpoint(golden.folder() / "bf16", widened_);
+    WidenCheckpoint(golden.published(), widened_);
     return widened_;
   }
 
@@ -137,7 +137,7 @@ TEST_P(ModelGolden, F32GreedyEqualsTheReferenceTokenForToken) {
 TEST_P(ModelGolden, Bf16DiffersNoMoreThanTheReferenceFromItself) {
   const ScopedIsa scoped(isa());
   const GoldenCase golden(name());
-  const Seen seen = RunPrompts(golden, golden.folder() / "bf16");
+  const Seen seen = RunPrompts(golden, golden.published());
   const std::vector<float> hidden = golden.Floats("wide.hidden");
   ASSERT_EQ(seen.hidden.size(), hidden.size());
   const size_t n_layers = golden.bf16_hidden_difference().size();
@@ -157,7 +157,7 @@ TEST_P(ModelGolden, Bf16DiffersNoMoreThanTheReferenceFromItself) {
 TEST_P(ModelGolden, Bf16GreedyDivergesOnlyInsideTheReferencesOwnRounding) {
   const ScopedIsa scoped(isa());
   const GoldenCase golden(name());
-  Runner runner(golden.folder() / "bf16");
+  Runner runner(golden.published());
   int n_identical = 0, n_inside = 0, n_routed = 0;
   for (const GoldenGreedy& greedy : golden.greedy()) {
     const std::vector<TokenId> ids = runner.Greedy(greedy.prompt, kGreedyTokens);
@@ -183,7 +183,7 @@ TEST_P(ModelGolden, Bf16GreedyDivergesOnlyInsideTheReferencesOwnRounding) {
 TEST_P(ModelGolden, Bf16ChoosesAsTheReferenceAtEveryStepOutsideItsRounding) {
   const ScopedIsa scoped(isa());
   const GoldenCase golden(name());
-  Runner runner(golden.folder() / "bf16");
+  Runner runner(golden.published());
   const auto vocab = static_cast<size_t>(runner.model().config().vocab);
   int n_same = 0, n_steps = 0;
   for (const GoldenGreedy& greedy : golden.greedy()) {

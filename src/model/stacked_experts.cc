@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "model/config.h"
+#include "model/f8_scales.h"
 #include "model/safetensors.h"
 
 namespace quern::model {
@@ -20,7 +21,8 @@ enum class Stack { kGateUp, kGate, kUp, kDown };
 std::optional<Stack> StackOf(std::string_view name) {
   const size_t at = name.rfind(kExperts);
   if (at == std::string_view::npos) return std::nullopt;
-  const std::string_view tail = name.substr(at + kExperts.size());
+  std::string_view tail = name.substr(at + kExperts.size());
+  if (tail.ends_with(kF8ScaleSuffix)) tail.remove_suffix(kF8ScaleSuffix.size());
   if (tail == "gate_up_proj") return Stack::kGateUp;
   if (tail == "gate_proj") return Stack::kGate;
   if (tail == "up_proj") return Stack::kUp;
@@ -63,13 +65,18 @@ Result<void> Unstack(const StoredTensor& stacked, Stack stack, std::vector<Store
     return fail(Code::kExhausted, fmt::format("more than {} tensors with each expert counted", kMaxTensors));
   }
   const std::string_view prefix = std::string_view(stacked.name).substr(0, stacked.name.rfind('.'));
+  if (fused && stacked.dtype == DType::kF8E4M3 && n_rows / 2 % kF8BlockSide != 0) {
+    return fail(Code::kUnsupported,
+                fmt::format("f8_e4m3 gate and up of {} rows each share blocks of {} rows", n_rows / 2, kF8BlockSide));
+  }
   const size_t n_pieces = static_cast<size_t>(n_experts) * (fused ? 2 : 1);
+  const std::string_view suffix = stacked.name.ends_with(kF8ScaleSuffix) ? kF8ScaleSuffix : "";
   const size_t piece_bytes = stacked.bytes.size() / n_pieces;
   for (size_t piece = 0; piece < n_pieces; ++piece) {
     const bool is_up = fused && piece % 2 == 1;
     StoredTensor view;
-    view.name =
-        fmt::format("{}.{}.{}.weight", prefix, fused ? piece / 2 : piece, ProjectionName(is_up ? Stack::kUp : stack));
+    view.name = fmt::format("{}.{}.{}.weight{}", prefix, fused ? piece / 2 : piece,
+                            ProjectionName(is_up ? Stack::kUp : stack), suffix);
     view.dtype = stacked.dtype;
     view.shape = {fused ? n_rows / 2 : n_rows, stacked.shape[2]};
     view.bytes = stacked.bytes.subspan(piece * piece_bytes, piece_bytes);

@@ -60,4 +60,10 @@ uint16_t F32ToF16(float value) {
   return static_cast<uint16_t>(sign | ((rounded - 0x38000000U) >> 13));
 }
 
+float F8E4M3ToF32(uint8_t bits) {
+  // Shifted into place it is a half whose exponent is 8 too low, subnormals included.
+  const float magnitude = F16ToF32(static_cast<uint16_t>((bits & 0x7FU) << 7)) * 256.0F;
+  return (bits & 0x80U) != 0 ? -magnitude : magnitude;
+}
+
 }  // namespace quern

@@ -52,4 +52,8 @@ uint16_t F32ToBf16(float value);
 float F16ToF32(uint16_t bits);
 uint16_t F32ToF16(float value);
 
+// f8_e4m3 -> f32, exact. The two codes that the format calls NaN (0x7F, 0xFF) read as +-480: no writer of weights makes
+// them, and looking for them would touch every byte of a checkpoint at load.
+float F8E4M3ToF32(uint8_t bits);
+
 }  // namespace quern

@@ -1,14 +1,16 @@
-"""Writes tests/golden/model: tiny random checkpoints and what transformers computes with them.
+"""Writes tests/golden/model and tests/golden/fp8: tiny random checkpoints and what transformers computes with them.
 
-    python tools/golden/make_goldens.py [--only NAME] [--out tests/golden/model]
+    python tools/golden/make_goldens.py [--set model|fp8] [--only NAME] [--out tests/golden]
 
 Three runs of the reference per checkpoint, see README.md: `f32` (the f32 weights in f32), `wide` (the bf16 weights in
-f32) and `bf16` (the bf16 weights in bf16). Everything is seeded; eager attention; one thread.
+f32) and `bf16` (the bf16 weights in bf16). For an FP8 checkpoint `wide` is what its weights stand for, in f32, and `bf16`
+these rounded to bf16, in bf16. Everything is seeded; eager attention; one thread.
 """
 
 import argparse
 import json
 import pathlib
+import tempfile
 
 import numpy as np
 import torch
@@ -120,14 +122,26 @@ def make_prompts(model, lengths, rng):
     return [[int(t) for t in rng.integers(0, model.vocab, n)] for n in lengths]
 
 
-def make_case(model, out):
-    directory = out / model.name
+def write_checkpoints(model, directory):
+    """Writes the checkpoints of a case; the reference of each run."""
     weights = tiny_models.init_weights(model)
+    if model.fp8_scales:
+        tiny_models.save_checkpoint(model, weights, "fp8", directory / "fp8")
+        _, values = tiny_models.quantise_fp8(weights, model.fp8_scales)
+        with tempfile.TemporaryDirectory() as plain:
+            tiny_models.save_checkpoint(model, values, "f32", plain)
+            return {"wide": load(plain, torch.float32), "bf16": load(plain, torch.bfloat16)}
     tiny_models.save_checkpoint(model, weights, "bf16", directory / "bf16")
     runs = {"wide": load(directory / "bf16", torch.float32), "bf16": load(directory / "bf16", torch.bfloat16)}
     if model.f32:
         tiny_models.save_checkpoint(model, weights, "f32", directory / "f32")
         runs["f32"] = load(directory / "f32", torch.float32)
+    return runs
+
+
+def make_case(model, out):
+    directory = out / model.name
+    runs = write_checkpoints(model, directory)
 
     rng = np.random.default_rng(model.seed + 1000)
     prompts = make_prompts(model, model.prompt_lengths or HIDDEN_PROMPT_LENGTHS, rng)
@@ -152,7 +166,7 @@ def make_case(model, out):
         facts["f32_forms_difference"] = max(forms)
 
     starts = make_prompts(model, model.greedy_lengths or GREEDY_PROMPT_LENGTHS, rng)
-    first = "f32" if model.f32 else "wide"
+    first = "f32" if "f32" in runs else "wide"
     facts["greedy"], agree, n_close, n_routed = [], 0, 0, 0
     for prompt in starts:
         f32_ids, f32_margin, _ = greedy(runs[first], prompt)
@@ -184,15 +198,17 @@ def make_case(model, out):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     root = pathlib.Path(__file__).resolve().parents[2]
-    parser.add_argument("--out", type=pathlib.Path, default=root / "tests/golden/model")
+    parser.add_argument("--out", type=pathlib.Path, default=root / "tests/golden")
+    parser.add_argument("--set", choices=["model", "fp8"])
     parser.add_argument("--only")
     args = parser.parse_args()
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    for model in tiny_models.MODELS:
-        if not args.only or model.name == args.only:
-            make_case(model, args.out)
+    for name, models in (("model", tiny_models.MODELS), ("fp8", tiny_models.FP8_MODELS)):
+        for model in models:
+            if args.set in (None, name) and args.only in (None, model.name):
+                make_case(model, args.out / name)
 
 
 if __name__ == "__main__":

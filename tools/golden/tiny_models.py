@@ -61,6 +61,7 @@ class TinyModel:
     d_ff_shared: int = 0
     prompt_lengths: tuple = ()  # of the prompts with hidden states; empty: the usual ones
     greedy_lengths: tuple = ()
+    fp8_scales: str = ""  # not empty: the checkpoint is FP8 in blocks, with scales of this dtype
 
     def is_linear(self, layer):
         if self.layer_types:
@@ -110,6 +111,19 @@ MODELS = [
               greedy_lengths=NEXT_GREEDY),
 ]
 
+# Small, and no dim a multiple of 128: most blocks are edges.
+FP8_MODELS = [
+    TinyModel("qwen3", "qwen3", d_model=144, n_layers=2, n_heads=4, n_kv_heads=2, head_dim=40, d_ff=200, vocab=256,
+              tied=True, n_logit_columns=64, row_spread=0.4, seed=51, fp8_scales="f32"),
+    TinyModel("qwen3_moe", "qwen3_moe", d_model=136, n_layers=2, n_heads=4, n_kv_heads=2, head_dim=36, d_ff=64, vocab=256,
+              tied=False, rope_theta=1e7, n_experts=4, n_experts_used=2, d_ff_expert=72, n_shards=3, n_logit_columns=64,
+              row_spread=0.4, seed=52, fp8_scales="bf16"),
+    TinyModel("qwen3_next", "qwen3_next", d_model=136, n_layers=4, n_heads=4, n_kv_heads=2, head_dim=32, d_ff=48, vocab=256,
+              tied=False, rope_theta=5e6, partial_rotary_factor=0.25, full_attention_interval=4, n_linear_key_heads=2,
+              n_linear_value_heads=4, linear_key_dim=24, linear_value_dim=20, n_experts=4, n_experts_used=2, d_ff_expert=40,
+              d_ff_shared=40, n_shards=2, n_logit_columns=64, row_spread=0.8, seed=53, fp8_scales="bf16"),
+]
+
 
 def config_json(model, dtype):
     config = {
@@ -132,7 +146,7 @@ def config_json(model, dtype):
         "rope_theta": model.rope_theta,
         "sliding_window": None,
         "tie_word_embeddings": model.tied,
-        "torch_dtype": {"f32": "float32", "bf16": "bfloat16"}[dtype],
+        "torch_dtype": {"f32": "float32", "bf16": "bfloat16", "fp8": "bfloat16"}[dtype],
         "use_cache": True,
         "use_sliding_window": False,
         "vocab_size": model.vocab,
@@ -170,7 +184,40 @@ def config_json(model, dtype):
                                          "partial_rotary_factor": model.partial_rotary_factor}
         else:
             config["partial_rotary_factor"] = model.partial_rotary_factor
+    if dtype == "fp8":
+        config["quantization_config"] = {
+            "activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8", "weight_block_size": [FP8_BLOCK, FP8_BLOCK],
+            "modules_to_not_convert": ["lm_head"]}
     return config
+
+
+FP8_BLOCK = 128
+FP8_MAX = 448.0
+FP8_KEPT = ("embed_tokens", "lm_head", "norm", "mlp.gate.", "shared_expert_gate", "conv1d", "A_log", "dt_bias", "in_proj_ba")
+
+
+def quantise_fp8(weights, scale_dtype):
+    """(the tensors of an FP8 checkpoint, what they stand for in f32): blocks of 128 x 128 with the largest weight at the
+    end of e4m3's range; edge blocks are smaller."""
+    stored, values = {}, {}
+    for name, w in weights.items():
+        if w.dim() != 2 or any(part in name for part in FP8_KEPT):
+            stored[name] = w.to(torch.bfloat16)
+            values[name] = stored[name].float()
+            continue
+        rows, cols = (-(-n // FP8_BLOCK) for n in w.shape)
+        scales = torch.zeros(rows, cols)
+        for i in range(rows):
+            for j in range(cols):
+                block = w[i * FP8_BLOCK:(i + 1) * FP8_BLOCK, j * FP8_BLOCK:(j + 1) * FP8_BLOCK]
+                scales[i, j] = block.abs().max() / FP8_MAX
+        # Rounded up, so that no weight passes the range.
+        scales = (scales * (1 + 2 ** -7)).to({"bf16": torch.bfloat16, "f32": torch.float32}[scale_dtype])
+        spread = scales.float().repeat_interleave(FP8_BLOCK, 0).repeat_interleave(FP8_BLOCK, 1)[:w.shape[0], :w.shape[1]]
+        stored[name] = (w / spread).to(torch.float8_e4m3fn)
+        stored[name + "_scale_inv"] = scales
+        values[name] = stored[name].float() * spread
+    return stored, values
 
 
 def linear_attention(model, prefix, w, rng, matrix, norm):
@@ -281,10 +328,14 @@ def save_checkpoint(model, weights, dtype, directory):
     for old in directory.glob("model*"):
         old.unlink()
     (directory / "config.json").write_text(json.dumps(config_json(model, dtype), indent=2) + "\n")
-    torch_dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[dtype]
     if model.stacked_experts:
         weights = stack_experts(model, weights)
-    weights = {name: value.to(torch_dtype).contiguous() for name, value in weights.items()}
+    if dtype == "fp8":
+        weights, _ = quantise_fp8(weights, model.fp8_scales)
+    else:
+        torch_dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[dtype]
+        weights = {name: value.to(torch_dtype) for name, value in weights.items()}
+    weights = {name: value.contiguous() for name, value in weights.items()}
     metadata = {"format": "pt"}
     if model.n_shards == 1:
         save_file(weights, directory / "model.safetensors", metadata)

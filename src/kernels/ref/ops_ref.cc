@@ -37,7 +37,7 @@ void ToX8(const float* x, int64_t n, GroupX8* out) {
       const int64_t left = n - begin - 32 * b;
       int8_t* q = out->q + 32 * b;
       out->d[b] = QuantizeBlock(x + begin + 32 * b, left < 32 ? left : 32, q);
-      for (int j = 0; j < 32; ++j) out->start[b] -= 128 * q[j];
+      for (int j = 0; j < 32; ++j) out->sum[b] += q[j];
     }
   }
 }
@@ -47,10 +47,7 @@ void ToX8K(const float* x, int64_t n, GroupX8K* out) {
     std::memset(out, 0, sizeof(*out));
     const int64_t left = n - begin;
     out->d = QuantizeBlock(x + begin, left < 256 ? left : 256, out->q);
-    for (int j = 0; j < 256; ++j) {
-      out->sum16[j / 16] = static_cast<int16_t>(out->sum16[j / 16] + out->q[j]);
-      out->sum32[j / 32] = static_cast<int16_t>(out->sum32[j / 32] + out->q[j]);
-    }
+    for (int j = 0; j < 256; ++j) out->sum[j / 16] = static_cast<int16_t>(out->sum[j / 16] + out->q[j]);
   }
 }
 
@@ -75,6 +72,7 @@ KernelTable Table() {
   table.f32 = {RowForm::kF32, MatMulF32};
   table.f16 = {RowForm::kF32, MatMulF16};
   table.bf16 = {RowForm::kF32, MatMulBF16};
+  table.f8_e4m3 = {RowForm::kF32, MatMulF8E4M3};
   table.q8_0 = {RowForm::kX8, MatMulQ8_0};
   table.q4_0 = {RowForm::kX8, MatMulQ4_0};
   table.q4_k = {RowForm::kX8K, MatMulQ4K};

@@ -8,6 +8,7 @@ namespace quern::kernels::ref {
 void MatMulF32(const MatMulTile& tile);
 void MatMulF16(const MatMulTile& tile);
 void MatMulBF16(const MatMulTile& tile);
+void MatMulF8E4M3(const MatMulTile& tile);
 void MatMulQ8_0(const MatMulTile& tile);
 void MatMulQ4_0(const MatMulTile& tile);
 void MatMulQ4K(const MatMulTile& tile);
