@@ -60,6 +60,15 @@ constexpr CommandInfo kCommands[] = {
      "  quern quantize ~/models/Qwen3-Coder-30B-A3B-Instruct coder-q4_k_m.gguf --type q4_k_m\n"
      "  quern quantize coder-bf16.gguf coder-q5_k_m.gguf --type q5_k_m --imatrix coder.imatrix",
      "<OUT>", "the .gguf file to write; it appears when it is whole"},
+    {Command::kBench, kBench, "bench", "measure speed beside what the machine allows", "path",
+     "safetensors directory or .gguf file; or the word kernels: matrix products alone",
+     "Lists are separated by commas; every value is measured with every other one.\n"
+     "Examples:\n"
+     "  quern bench coder.gguf                                  reading 512 tokens, generating 128\n"
+     "  quern bench coder.gguf --prompt 512,2048 --generate 0 --threads 1,2,4\n"
+     "  quern bench coder.gguf --depth 0,8192,32768 --plot depth.svg\n"
+     "  quern bench coder.gguf --prompt 0 --generate 32 --batch 1,8 --format csv\n"
+     "  quern bench kernels --isa avx2"},
     {Command::kVersion, 0, "version", "print version and processor features", "", "", "Example:\n  quern version"},
 };
 
@@ -69,6 +78,25 @@ struct Parsed {
   std::string config;
   std::string type;  // quantize
 };
+
+constexpr const char* kBenchFlags[] = {"--prompt", "--generate",    "--depth",  "--batch", "--threads",
+                                       "--repeat", "--step-tokens", "--format", "--plot",  "--isa"};
+
+void AddBenchOptions(CLI::App& app, BenchOptions& bench) {
+  const auto list = [&](const char* flag, std::vector<int>& values, const char* help) {
+    app.add_option(flag, values, help)->delimiter(',')->allow_extra_args(false)->type_name("N,N,...");
+  };
+  list("--prompt", bench.prompt, "tokens to read (default 512; 0 = none)");
+  list("--generate", bench.generate, "tokens to generate (default 128; 0 = none)");
+  list("--depth", bench.depth, "tokens that are there before (default 0)");
+  list("--batch", bench.batch, "sequences that generate together (default 1)");
+  list("--threads", bench.threads, "compute threads (default: what the machine gives)");
+  app.add_option("--repeat", bench.repeat, "runs of every test; the median counts (default 5)")->type_name("N");
+  app.add_option("--step-tokens", bench.step_tokens, "prompt tokens per step (default 512)")->type_name("N");
+  app.add_option("--format", bench.format, "table, json or csv (default table)")->type_name("FORMAT");
+  app.add_option("--plot", bench.plot, "draw speed over depth into this SVG file")->type_name("FILE");
+  app.add_option("--isa", bench.isa, "ref, avx2 or avx512 (default: the best there is)")->type_name("LEVEL");
+}
 
 void AddOptions(CLI::App& app, const CommandInfo& info, Parsed& parsed, Invocation& invocation) {
   for (const Option& option : Options()) {
@@ -97,6 +125,7 @@ void AddOptions(CLI::App& app, const CommandInfo& info, Parsed& parsed, Invocati
     app.add_option("--type", parsed.type, "the types of the weights, e.g. q4_k_m")->type_name("TYPE");
     app.add_option("--imatrix", invocation.imatrix, "which columns matter, from quern imatrix")->type_name("FILE");
   }
+  if (info.command == Command::kBench) AddBenchOptions(app, invocation.bench);
   if (*info.positional != 0) app.add_option(info.positional, invocation.positional, info.positional_help);
   if (*info.second != 0) app.add_option(info.second, invocation.second, info.second_help);
   app.footer(info.examples);
@@ -111,6 +140,7 @@ std::vector<std::string> KnownFlags(const CommandInfo& info) {
   }
   if (info.command == Command::kTokenize) flags.insert(flags.end(), {"--file", "--ids", "--count", "--decode"});
   if (info.command == Command::kQuantize) flags.insert(flags.end(), {"--type", "--imatrix"});
+  if (info.command == Command::kBench) flags.insert(flags.end(), std::begin(kBenchFlags), std::end(kBenchFlags));
   return flags;
 }
 
@@ -214,7 +244,7 @@ Result<Invocation> ParseCommandLine(const std::vector<std::string>& args) {
   help.help = OverallHelp();
   if (args.empty())
     return Error(Code::kInvalidArgument,
-                 "say what to do: serve, chat, complete, inspect, tokenize, quantize or version");
+                 "say what to do: serve, chat, complete, inspect, tokenize, quantize, bench or version");
   std::string word = args[0];
   if (word == "--help" || word == "-h" || word == "help") return help;
   if (word == "--version") word = "version";

@@ -6,19 +6,20 @@
 #include <vector>
 
 #include "base/status.h"
+#include "cli/bench_options.h"
 #include "cli/settings.h"
 #include "model/quantize_recipe.h"
 
 namespace quern::cli {
 
-enum class Command { kNone, kServe, kChat, kComplete, kInspect, kTokenize, kQuantize, kVersion };
+enum class Command { kNone, kServe, kChat, kComplete, kInspect, kTokenize, kQuantize, kBench, kVersion };
 
 struct Invocation {
   Command command = Command::kNone;
   Settings settings;
   std::string help;        // not empty: print this and do nothing else
   std::string positional;  // chat: a first message; complete: FILE:LINE[:COL]; inspect: path; tokenize: text;
-                           // quantize: source
+                           // quantize: source; bench: path, or "kernels"
   bool has_positional = false;
   std::string second;  // the second one, of commands that take two
 
@@ -31,6 +32,8 @@ struct Invocation {
   // quantize
   model::Recipe recipe = model::Recipe::kQ4KM;
   std::string imatrix;  // file; empty = every column matters alike
+
+  BenchOptions bench;
 };
 
 // args without the program's name. Errors: kInvalidArgument, one sentence, with a suggestion for what looks mistyped.

@@ -90,7 +90,7 @@ constexpr int kMost = 1 << 30;
 constexpr int kMostSeconds = 366 * 86400;
 constexpr unsigned kEngines = kServe | kChat | kComplete;
 constexpr unsigned kTalks = kChat | kComplete;
-constexpr unsigned kAll = kEngines | kInspect | kTokenize;
+constexpr unsigned kAll = kEngines | kInspect | kTokenize | kBench;
 
 const std::vector<Option>& Table() {
   static const std::vector<Option> table = {

@@ -60,6 +60,7 @@ enum CommandBits : unsigned {
   kInspect = 8,
   kTokenize = 16,
   kQuantize = 32,
+  kBench = 64,
 };
 
 struct Option {

@@ -53,7 +53,7 @@ def script(tmp_path, rules, **more):
 
 def test_help_everywhere():
     assert "Examples" in ok("--help")
-    for command in ["serve", "chat", "complete", "inspect", "tokenize", "quantize", "version"]:
+    for command in ["serve", "chat", "complete", "inspect", "tokenize", "quantize", "bench", "version"]:
         text = ok(command, "--help")
         assert "Example" in text and f"quern {command}" in text
 
@@ -76,6 +76,10 @@ def test_version():
         (["serve", "--model", "/nonexistent"], 1, "there is no model at /nonexistent"),
         (["serve", "--api-key-file", "/nonexistent"], 1, "/nonexistent"),
         (["serve", "--script", "/nonexistent"], 1, "/nonexistent"),
+        (["bench", "--depth", "0,-5"], 1, "--depth -5: expected 0 to"),
+        (["bench", "--format", "xml"], 1, "expected table, json or csv"),
+        (["bench", "--isa", "mmx"], 1, "mmx"),
+        (["bench", "--prompt", "9999999"], 1, "the model's context is"),
         (["inspect", "/nonexistent"], 1, "there is no model at /nonexistent"),
         (["inspect", __file__], 1, "test_cli.py"),
         (["complete"], 2, "FILE:LINE"),
@@ -358,3 +362,27 @@ def test_context_that_does_not_fit_is_refused():
     assert b"--context 4096 is not possible" in done.stderr
     done = run("chat", "hi", "--kv-memory", "1")
     assert done.returncode == 1 and b"hold not even one page" in done.stderr
+
+
+# ---- bench ----
+
+
+def test_bench_measures_every_combination(tmp_path):
+    plot = tmp_path / "depth.svg"
+    out = json.loads(
+        ok("bench", "--prompt", "16", "--generate", "4", "--depth", "0,32", "--batch", "1,2", "--repeat", "2",
+           "--threads", "1", "--format", "json", "--plot", plot)
+    )
+    rows = [(row["test"], row["depth"], row["sequences"]) for row in out["rows"]]
+    assert rows == [("pp16", 0, 1), ("tg4", 0, 1), ("tg4", 0, 2), ("pp16", 32, 1), ("tg4", 32, 1), ("tg4", 32, 2)]
+    for row in out["rows"]:
+        assert row["repetitions"] == 2 and row["tokens_per_second"] > 0 and row["read_bytes_per_second"] > 1e8
+    assert out["rows"][2]["tokens"] == 8
+    assert plot.read_text().count("<path") == 3
+
+
+def test_bench_csv_has_a_column_for_every_json_key():
+    flags = ["bench", "--prompt", "8", "--generate", "0", "--repeat", "1", "--threads", "1", "--format"]
+    head, line = ok(*flags, "csv").splitlines()
+    assert head.split(",") == list(json.loads(ok(*flags, "json"))["rows"][0])
+    assert len(line.split(",")) == len(head.split(","))

@@ -1,6 +1,8 @@
-// Kernels of the x86 levels by instruction set; see dispatch.h for what each must do. Only dispatch.cc calls them,
-// after it has asked the CPU.
+// Kernels of the x86 levels by instruction set; see dispatch.h for what each must do. Only dispatch.cc
+// and ceilings.cc (the ...Peak loops, which do nothing but arithmetic) call them, after asking the CPU.
 #pragma once
+
+#include <cstdint>
 
 #include "kernels/tile.h"
 
@@ -27,6 +29,8 @@ void ConvSilu(const ConvTile& tile);
 void L2Norm(float* x, int64_t n, float eps, float scale);
 void DeltaSteps(const DeltaTile& tile);
 void SigmoidMul(const float* x, const float* gate, int64_t n, float* out);
+int32_t Int8Peak(int64_t n_rounds);
+int32_t F32Peak(int64_t n_rounds);
 }  // namespace avx2
 
 // AVX-512 F, BW, DQ, VL.
@@ -50,6 +54,7 @@ void ConvSilu(const ConvTile& tile);
 void L2Norm(float* x, int64_t n, float eps, float scale);
 void DeltaSteps(const DeltaTile& tile);
 void SigmoidMul(const float* x, const float* gate, int64_t n, float* out);
+int32_t F32Peak(int64_t n_rounds);
 }  // namespace avx512
 
 // The same with 8-bit dot products.
@@ -59,12 +64,14 @@ void MatMulQ4_0(const MatMulTile& tile);
 void MatMulQ4K(const MatMulTile& tile);
 void MatMulQ5K(const MatMulTile& tile);
 void MatMulQ6K(const MatMulTile& tile);
+int32_t Int8Peak(int64_t n_rounds);
 }  // namespace avx512vnni
 
 // With bf16 dot products: activations in RowForm::kBF16.
 namespace avx512bf16 {
 void MatMulBF16(const MatMulTile& tile);
 void ToBf16(const float* x, int64_t n, uint16_t* out);
+int32_t Bf16Peak(int64_t n_rounds);
 }  // namespace avx512bf16
 
 }  // namespace quern::kernels

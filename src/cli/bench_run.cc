@@ -1,0 +1,216 @@
+#include "cli/bench_run.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+
+#include "base/thread_pool.h"
+
+namespace quern::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Any ids do; random ones send the tokens of a batch to different experts, as text does.
+std::vector<model::TokenId> RandomTokens(int n, int vocab, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<model::TokenId> out(static_cast<size_t>(n));
+  for (auto& id : out) id = static_cast<model::TokenId>(random() % static_cast<uint32_t>(vocab));
+  return out;
+}
+
+double Quantile(std::vector<double> values, double share) {
+  std::ranges::sort(values);
+  const double at = share * static_cast<double>(values.size() - 1);
+  const auto low = static_cast<size_t>(at);
+  const auto high = std::min(low + 1, values.size() - 1);
+  return values[low] + (at - static_cast<double>(low)) * (values[high] - values[low]);
+}
+
+// The sequences of one test, at its depth; every repetition begins there.
+class Bench {
+ public:
+  Bench(const model::Model& model, int threads, int step_tokens)
+      : model_(model), activations_(model::Activations::Create()), pool_(threads), step_tokens_(step_tokens) {}
+
+  ThreadPool& threads() { return pool_; }
+
+  Result<void> SetUp(const BenchCase& test) {
+    sequences_.clear();
+    marks_.clear();
+    const int n_each = test.depth + std::max(test.prompt, test.generate);
+    if (n_each > model_.config().context_length)
+      return Error(Code::kInvalidArgument,
+                   fmt::format("{} at depth {} takes {} tokens, the model's context is {}", test.Name(), test.depth,
+                               n_each, model_.config().context_length));
+    const int pages_each = (n_each + model::kKvPageTokens - 1) / model::kKvPageTokens;
+    QUERN_ASSIGN(kv_, model::KvPool::Create(model_, pages_each * test.batch));
+    for (int i = 0; i < test.batch; ++i) {
+      sequences_.push_back(model::SequenceState::Create(*kv_));
+      if (test.depth > 0) QUERN_TRY(sequences_.back()->Reserve(test.depth));
+      QUERN_TRY(Read(*sequences_.back(), test.depth, model::LogitsFor::kNone));
+      QUERN_ASSIGN(auto mark, sequences_.back()->Snapshot());
+      marks_.push_back(std::move(mark));
+    }
+    return {};
+  }
+
+  Result<double> Run(const BenchCase& test) {
+    for (size_t i = 0; i < sequences_.size(); ++i) {
+      QUERN_TRY(sequences_[i]->Restore(*marks_[i]));
+      QUERN_TRY(sequences_[i]->Reserve(std::max(test.prompt, test.generate)));
+    }
+    const auto begin = Clock::now();
+    if (test.prompt > 0) {
+      QUERN_TRY(Read(*sequences_[0], test.prompt, model::LogitsFor::kLast));
+    } else {
+      QUERN_TRY(Generate(test.generate));
+    }
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  }
+
+  void TearDown() {
+    marks_.clear();
+    sequences_.clear();
+    kv_.reset();
+  }
+
+ private:
+  Result<void> Read(model::SequenceState& sequence, int n, model::LogitsFor last) {
+    const auto tokens = RandomTokens(n, model_.config().vocab, 1);
+    for (int done = 0; done < n; done += step_tokens_) {
+      const int now = std::min(step_tokens_, n - done);
+      const model::Segment segment{&sequence,
+                                   std::span(tokens).subspan(static_cast<size_t>(done), static_cast<size_t>(now)),
+                                   done + now == n ? last : model::LogitsFor::kNone};
+      QUERN_TRY(model_.Forward({&segment, 1}, *activations_, pool_));
+    }
+    return {};
+  }
+
+  Result<void> Generate(int n) {
+    const auto n_sequences = static_cast<int>(sequences_.size());
+    const auto tokens = RandomTokens(n * n_sequences, model_.config().vocab, 2);
+    std::vector<model::Segment> segments;
+    for (int step = 0; step < n; ++step) {
+      segments.clear();
+      for (int i = 0; i < n_sequences; ++i) {
+        const auto at = static_cast<size_t>(step * n_sequences + i);
+        segments.push_back({sequences_[static_cast<size_t>(i)].get(), std::span(tokens).subspan(at, 1)});
+      }
+      QUERN_TRY(model_.Forward(segments, *activations_, pool_));
+    }
+    return {};
+  }
+
+  const model::Model& model_;
+  std::unique_ptr<model::Activations> activations_;
+  ThreadPool pool_;
+  const int step_tokens_;
+  std::unique_ptr<model::KvPool> kv_;
+  std::vector<std::unique_ptr<model::SequenceState>> sequences_;
+  std::vector<std::unique_ptr<model::StateSnapshot>> marks_;
+};
+
+model::StepWork WorkOfTest(const model::ModelWork& model, const BenchCase& test, int step_tokens,
+                           double kv_value_bytes) {
+  model::StepWork total;
+  const double depth = test.depth;
+  if (test.prompt > 0) {
+    for (int done = 0; done < test.prompt; done += step_tokens) {
+      const double now = std::min(step_tokens, test.prompt - done);
+      const bool last = done + static_cast<int>(now) == test.prompt;
+      const double before = depth + done;
+      total += model::WorkOf(model,
+                             {.n_rows = now,
+                              .n_logit_rows = last ? 1.0 : 0.0,
+                              .pairs = now * before + now * (now + 1) / 2,
+                              .kv_tokens = before},
+                             kv_value_bytes);
+    }
+    return total;
+  }
+  const double n = test.batch;
+  for (int step = 0; step < test.generate; ++step) {
+    const double before = depth + step;
+    total += model::WorkOf(
+        model, {.n_rows = n, .n_logit_rows = n, .n_sequences = n, .pairs = n * (before + 1), .kv_tokens = n * before},
+        kv_value_bytes);
+  }
+  return total;
+}
+
+}  // namespace
+
+std::string BenchCase::Name() const { return prompt > 0 ? fmt::format("pp{}", prompt) : fmt::format("tg{}", generate); }
+
+double BenchRow::Median() const { return Quantile(seconds, 0.5); }
+double BenchRow::Spread() const { return (Quantile(seconds, 0.75) - Quantile(seconds, 0.25)) / 2; }
+
+double BenchRow::ReadFraction() const { return work.bytes() / ceilings.read_bytes / Median(); }
+
+double BenchRow::ComputeFraction() const {
+  const auto time = [](double ops, double rate) { return rate > 0 ? ops / rate : 0; };
+  return (time(work.ops.int8, ceilings.int8_ops) + time(work.ops.bf16, ceilings.bf16_ops) +
+          time(work.ops.f32, ceilings.f32_ops)) /
+         Median();
+}
+
+std::vector<BenchCase> CasesOf(const BenchOptions& options) {
+  const std::vector<int> threads =
+      options.threads.empty() ? std::vector<int>{ThreadPool::AvailableThreads()} : options.threads;
+  std::vector<BenchCase> cases;
+  for (const int n_threads : threads) {
+    for (const int depth : options.depth) {
+      for (const int prompt : options.prompt) {
+        if (prompt > 0) cases.push_back({.prompt = prompt, .depth = depth, .threads = n_threads});
+      }
+      for (const int batch : options.batch) {
+        for (const int generate : options.generate) {
+          if (generate > 0)
+            cases.push_back({.generate = generate, .depth = depth, .batch = batch, .threads = n_threads});
+        }
+      }
+    }
+  }
+  return cases;
+}
+
+Result<std::vector<BenchRow>> RunBench(const model::Model& model, const BenchOptions& options,
+                                       const BenchProgress& progress) {
+  const std::vector<BenchCase> cases = CasesOf(options);
+  const model::ModelWork work = model::WorkOf(model.checkpoint());
+  const uint64_t total = cases.size() * static_cast<uint64_t>(options.repeat + 1);
+  uint64_t done = 0;
+  std::vector<BenchRow> rows;
+  std::unique_ptr<Bench> bench;
+  kernels::Ceilings ceilings;
+  for (const BenchCase& test : cases) {
+    if (bench == nullptr || bench->threads().n_threads() != test.threads) {
+      bench = std::make_unique<Bench>(model, test.threads, options.step_tokens);
+      ceilings = kernels::MeasureCeilings(bench->threads());
+    }
+    BenchRow row{.test = test,
+                 .seconds = {},
+                 .work = WorkOfTest(work, test, options.step_tokens, model.kv_value_bytes()),
+                 .ceilings = ceilings};
+    progress(done++, total);
+    QUERN_TRY(bench->SetUp(test));
+    BenchCase warm = test;  // touches the memory that the test will use
+    warm.prompt = std::min(test.prompt, options.step_tokens);
+    warm.generate = std::min(test.generate, 4);
+    QUERN_TRY(bench->Run(warm));
+    for (int repeat = 0; repeat < options.repeat; ++repeat) {
+      progress(done++, total);
+      QUERN_ASSIGN(const double seconds, bench->Run(test));
+      row.seconds.push_back(seconds);
+    }
+    bench->TearDown();
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+}  // namespace quern::cli

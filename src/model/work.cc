@@ -1,0 +1,156 @@
+#include "model/work.h"
+
+#include <cmath>
+#include <string_view>
+
+namespace quern::model {
+namespace {
+
+// Which arithmetic multiplies weights of a type.
+double& KindOf(Operations& ops, DType type) {
+  switch (type) {
+    case DType::kF32:
+    case DType::kF16:
+    case DType::kF8E4M3:
+      return ops.f32;
+    case DType::kBF16:
+      return ops.bf16;
+    default:
+      return ops.int8;
+  }
+}
+
+bool Has(std::string_view name, std::string_view part) { return name.find(part) != std::string_view::npos; }
+
+// Blocks for multi-token prediction, stored behind the layers.
+bool IsExtra(std::string_view name, int n_layers) {
+  constexpr std::string_view kLayers = "model.layers.";
+  if (name.starts_with("mtp.") || name.starts_with("blk.")) return true;
+  if (!name.starts_with(kLayers)) return false;
+  int layer = 0;
+  for (const char c : name.substr(kLayers.size())) {
+    if (c < '0' || c > '9') break;
+    layer = layer * 10 + (c - '0');
+    if (layer >= n_layers) return true;
+  }
+  return false;
+}
+
+// What does not depend on the weights' types.
+ModelWork ShapeWork(const ModelConfig& config) {
+  ModelWork work;
+  const double n_attention = config.CountLayers(LayerKind::kFullAttention);
+  const double n_recurrent = config.CountLayers(LayerKind::kGatedDeltaNet);
+  work.n_experts = config.n_experts;
+  work.experts_used = config.n_experts_used;
+  work.kv_values_per_token = static_cast<double>(config.KvBytesPerToken(1));
+  // A product for the score and one for the value, of head_dim multiply-adds each.
+  work.attention_ops_per_pair = 4.0 * n_attention * config.n_heads * config.head_dim;
+  work.state_bytes = static_cast<double>(config.StateBytesPerSequence());
+  // Per element of the state: decay, two multiply-adds to read it, one to write.
+  work.recurrent_ops_per_row =
+      7.0 * n_recurrent * config.n_linear_value_heads * config.linear_key_dim * config.linear_value_dim;
+  return work;
+}
+
+}  // namespace
+
+Operations& Operations::operator+=(const Operations& other) {
+  int8 += other.int8;
+  bf16 += other.bf16;
+  f32 += other.f32;
+  return *this;
+}
+
+void MatrixWork::Add(DType type, int64_t n_parameters, double n_bytes) {
+  bytes += n_bytes;
+  KindOf(per_row, type) += 2.0 * static_cast<double>(n_parameters);
+}
+
+MatrixWork& MatrixWork::operator+=(const MatrixWork& other) {
+  bytes += other.bytes;
+  per_row += other.per_row;
+  return *this;
+}
+
+double ModelWork::ExpertBytes(double n_rows) const {
+  if (n_experts == 0) return 0;
+  return experts.bytes * (1 - std::pow(1 - experts_used / n_experts, n_rows));
+}
+
+ModelWork WorkOf(const Checkpoint& checkpoint) {
+  const ModelConfig& config = checkpoint.config();
+  ModelWork work = ShapeWork(config);
+  for (const StoredTensor& tensor : checkpoint.tensors()) {
+    if (IsExtra(tensor.name, config.n_layers) || tensor.shape.size() != 2 || Has(tensor.name, "conv1d") ||
+        Has(tensor.name, "scale_inv")) {
+      continue;
+    }
+    MatrixWork* group = &work.dense;
+    if (Has(tensor.name, "embed_tokens")) {
+      if (!config.tied_embeddings) continue;  // single rows are looked up
+      group = &work.head;
+    } else if (Has(tensor.name, "lm_head")) {
+      if (config.tied_embeddings) continue;
+      group = &work.head;
+    } else if (Has(tensor.name, ".mlp.experts.")) {
+      group = &work.experts;
+    }
+    group->Add(tensor.dtype, tensor.n_elements(), static_cast<double>(tensor.bytes.size()));
+  }
+  return work;
+}
+
+ModelWork WorkOf(const ModelConfig& config, DType type, double bytes_per_weight) {
+  ModelWork work = ShapeWork(config);
+  const auto add = [&](MatrixWork& group, int64_t n) { group.Add(type, n, bytes_per_weight * static_cast<double>(n)); };
+  const int64_t d = config.d_model;
+  const int64_t queries = int64_t{config.n_heads} * config.head_dim;
+  const int64_t values = int64_t{config.n_linear_value_heads} * config.linear_value_dim;
+  for (int layer = 0; layer < config.n_layers; ++layer) {
+    if (config.KindOf(layer) == LayerKind::kGatedDeltaNet) {
+      add(work.dense, d * (config.ConvChannels() + 2 * values + 2 * int64_t{config.n_linear_value_heads}));
+    } else {
+      const int64_t keys = int64_t{config.n_kv_heads} * config.head_dim;
+      add(work.dense, d * ((config.attention_gate ? 3 : 2) * queries + 2 * keys));
+    }
+    if (!config.IsMoeLayer(layer)) {
+      add(work.dense, 3 * d * config.d_ff);
+      continue;
+    }
+    add(work.experts, int64_t{config.n_experts} * 3 * d * config.d_ff_expert);
+    add(work.dense, 3 * d * config.d_ff_shared);
+    const int64_t router = d * (config.n_experts + (config.d_ff_shared > 0 ? 1 : 0));
+    work.dense.Add(DType::kF32, router, 4.0 * static_cast<double>(router));
+  }
+  add(work.head, d * config.vocab);
+  return work;
+}
+
+StepWork& StepWork::operator+=(const StepWork& other) {
+  weight_bytes += other.weight_bytes;
+  kv_bytes += other.kv_bytes;
+  state_bytes += other.state_bytes;
+  ops += other.ops;
+  attention_ops += other.attention_ops;
+  recurrent_ops += other.recurrent_ops;
+  return *this;
+}
+
+StepWork WorkOf(const ModelWork& model, const StepShape& step, double kv_value_bytes) {
+  StepWork work;
+  work.weight_bytes =
+      model.dense.bytes + model.ExpertBytes(step.n_rows) + (step.n_logit_rows > 0 ? model.head.bytes : 0);
+  work.kv_bytes = step.kv_tokens * model.kv_values_per_token * kv_value_bytes;
+  work.state_bytes = 2 * step.n_sequences * model.state_bytes;
+  work.ops = model.dense.per_row * step.n_rows;
+  if (model.n_experts > 0) {
+    work.ops += model.experts.per_row * (step.n_rows * model.experts_used / model.n_experts);
+  }
+  work.ops += model.head.per_row * step.n_logit_rows;
+  work.attention_ops = model.attention_ops_per_pair * step.pairs;
+  work.recurrent_ops = model.recurrent_ops_per_row * step.n_rows;
+  return work;
+}
+
+}  // namespace quern::model

@@ -1,0 +1,78 @@
+// What a forward pass must read and compute at least, counted from shapes: the floor that measurements are held against
+// and the base of predictions. An operation is one multiplication or one addition.
+#pragma once
+
+#include <cstdint>
+
+#include "model/checkpoint.h"
+#include "model/config.h"
+#include "tensor/dtype.h"
+
+namespace quern::model {
+
+// Operations by the arithmetic that they need.
+struct Operations {
+  double int8 = 0;  // block-quantised weights
+  double bf16 = 0;  // bf16 weights
+  double f32 = 0;   // f32, f16 and FP8 weights, attention, recurrence
+
+  Operations& operator+=(const Operations& other);
+  Operations operator*(double factor) const { return {int8 * factor, bf16 * factor, f32 * factor}; }
+};
+
+// A group of matrices: bytes as stored, and operations for each row that passes them.
+struct MatrixWork {
+  double bytes = 0;
+  Operations per_row;
+
+  void Add(DType type, int64_t n_parameters, double n_bytes);
+  MatrixWork& operator+=(const MatrixWork& other);
+};
+
+// Per model; sums over all layers.
+struct ModelWork {
+  MatrixWork dense;         // passed by every row: mixers, dense feed-forward, routers, shared experts; no vectors
+  MatrixWork experts;       // all experts of all layers; per_row is of all of them together
+  MatrixWork head;          // lm_head, passed by rows that want logits
+  double experts_used = 0;  // of n_experts, by one row
+  double n_experts = 0;     // 0: no MoE layers
+  double kv_values_per_token = 0;     // keys and values stored per token
+  double attention_ops_per_pair = 0;  // for one new token and one token that it sees
+  double state_bytes = 0;             // recurrent state of one sequence
+  double recurrent_ops_per_row = 0;
+
+  // All bytes that a step over n_rows rows reads of the experts when each row chooses its own at random:
+  // bytes * (1 - (1 - used / n)^n_rows).
+  double ExpertBytes(double n_rows) const;
+};
+
+// Counts what is in the file. The extra blocks that are not computed are left out.
+ModelWork WorkOf(const Checkpoint& checkpoint);
+
+// The same for a model that is not at hand, its matrices all of one type of bytes_per_weight.
+ModelWork WorkOf(const ModelConfig& config, DType type, double bytes_per_weight);
+
+// One forward pass.
+struct StepShape {
+  double n_rows = 1;
+  double n_logit_rows = 1;
+  double n_sequences = 1;
+  double pairs = 0;      // sum over rows of the tokens that the row sees
+  double kv_tokens = 0;  // sum over sequences of the tokens stored before the step: read at least once
+};
+
+struct StepWork {
+  double weight_bytes = 0;
+  double kv_bytes = 0;
+  double state_bytes = 0;  // read and written
+  Operations ops;          // of matrices
+  double attention_ops = 0;
+  double recurrent_ops = 0;
+
+  double bytes() const { return weight_bytes + kv_bytes + state_bytes; }
+  StepWork& operator+=(const StepWork& other);
+};
+
+StepWork WorkOf(const ModelWork& model, const StepShape& step, double kv_value_bytes);
+
+}  // namespace quern::model
