@@ -30,6 +30,7 @@ std::vector<Column> ColumnsOf(const BenchRow& row) {
           {"seconds", number(row.Median())},
           {"spread", number(row.Spread())},
           {"tokens_per_second", number(row.TokensPerSecond())},
+          {"predicted_seconds", number(row.predicted_seconds)},
           {"bytes", number(row.work.bytes())},
           {"read_fraction", number(row.ReadFraction())},
           {"compute_fraction", number(row.ComputeFraction())},
@@ -60,14 +61,15 @@ std::string BenchTable(std::span<const BenchRow> rows, const std::string& model_
       threads = row.test.threads;
       out += fmt::format("\n{} thread{}: the machine gives {}\n", threads, threads == 1 ? "" : "s",
                          CeilingsText(row.ceilings));
-      out += fmt::format("{:<8} {:>7} {:>5} {:>10} {:>7} {:>10} {:>7} {:>8}\n", "test", "depth", "seqs", "tok/s", "+-",
-                         "ms/step", "% read", "% peak");
+      out += fmt::format("{:<8} {:>7} {:>5} {:>10} {:>7} {:>10} {:>7} {:>8} {:>9}\n", "test", "depth", "seqs", "tok/s",
+                         "+-", "ms/step", "% read", "% peak", "predicted");
     }
     const double tokens = row.TokensPerSecond();
     const int n_steps = row.test.prompt > 0 ? 1 : row.test.generate;
-    out += fmt::format("{:<8} {:>7} {:>5} {:>10.2f} {:>7.2f} {:>10.2f} {:>7.1f} {:>8.1f}\n", row.test.Name(),
+    out += fmt::format("{:<8} {:>7} {:>5} {:>10.2f} {:>7.2f} {:>10.2f} {:>7.1f} {:>8.1f} {:>8.2f}x\n", row.test.Name(),
                        row.test.depth, row.test.batch, tokens, tokens * row.Spread() / row.Median(),
-                       1e3 * row.Median() / n_steps, 100 * row.ReadFraction(), 100 * row.ComputeFraction());
+                       1e3 * row.Median() / n_steps, 100 * row.ReadFraction(), 100 * row.ComputeFraction(),
+                       row.predicted_seconds / row.Median());
   }
   return out;
 }

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "base/thread_pool.h"
+#include "engine/memory_plan.h"
 
 namespace quern::cli {
 namespace {
@@ -114,37 +115,26 @@ class Bench {
   std::vector<std::unique_ptr<model::StateSnapshot>> marks_;
 };
 
-model::StepWork WorkOfTest(const model::ModelWork& model, const BenchCase& test, int step_tokens,
-                           double kv_value_bytes) {
-  model::StepWork total;
-  const double depth = test.depth;
-  if (test.prompt > 0) {
-    for (int done = 0; done < test.prompt; done += step_tokens) {
-      const double now = std::min(step_tokens, test.prompt - done);
-      const bool last = done + static_cast<int>(now) == test.prompt;
-      const double before = depth + done;
-      total += model::WorkOf(model,
-                             {.n_rows = now,
-                              .n_logit_rows = last ? 1.0 : 0.0,
-                              .pairs = now * before + now * (now + 1) / 2,
-                              .kv_tokens = before},
-                             kv_value_bytes);
-    }
-    return total;
-  }
-  const double n = test.batch;
-  for (int step = 0; step < test.generate; ++step) {
-    const double before = depth + step;
-    total += model::WorkOf(
-        model, {.n_rows = n, .n_logit_rows = n, .n_sequences = n, .pairs = n * (before + 1), .kv_tokens = n * before},
-        kv_value_bytes);
-  }
-  return total;
+engine::Workload RunOf(const BenchCase& test, int step_tokens) {
+  return {.prompt = test.prompt,
+          .generate = test.generate,
+          .depth = test.depth,
+          .batch = test.batch,
+          .step_tokens = step_tokens};
 }
 
 }  // namespace
 
 std::string BenchCase::Name() const { return prompt > 0 ? fmt::format("pp{}", prompt) : fmt::format("tg{}", generate); }
+
+engine::Machine MachineOf(const kernels::Ceilings& ceilings) {
+  return {.name = "this machine",
+          .read_bytes = ceilings.read_bytes,
+          .int8_ops = ceilings.int8_ops,
+          .bf16_ops = ceilings.bf16_ops,
+          .f32_ops = ceilings.f32_ops,
+          .memory = engine::MemoryOfThisProcess()};
+}
 
 double BenchRow::Median() const { return Quantile(seconds, 0.5); }
 double BenchRow::Spread() const { return (Quantile(seconds, 0.75) - Quantile(seconds, 0.25)) / 2; }
@@ -192,10 +182,12 @@ Result<std::vector<BenchRow>> RunBench(const model::Model& model, const BenchOpt
       bench = std::make_unique<Bench>(model, test.threads, options.step_tokens);
       ceilings = kernels::MeasureCeilings(bench->threads());
     }
-    BenchRow row{.test = test,
-                 .seconds = {},
-                 .work = WorkOfTest(work, test, options.step_tokens, model.kv_value_bytes()),
-                 .ceilings = ceilings};
+    const engine::Workload run = RunOf(test, options.step_tokens);
+    BenchRow row{.test = test, .seconds = {}, .work = {}, .ceilings = ceilings};
+    engine::ForSteps(
+        run, [&](const model::StepShape& step) { row.work += model::WorkOf(work, step, model.kv_value_bytes()); });
+    row.predicted_seconds =
+        engine::PredictSeconds(work, model.config().n_layers, model.kv_value_bytes(), run, MachineOf(ceilings));
     progress(done++, total);
     QUERN_TRY(bench->SetUp(test));
     BenchCase warm = test;  // touches the memory that the test will use

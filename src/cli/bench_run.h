@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "cli/bench_options.h"
+#include "engine/speed_model.h"
 #include "kernels/ceilings.h"
 #include "model/model.h"
 #include "model/work.h"
@@ -28,7 +29,8 @@ struct BenchRow {
   BenchCase test;
   std::vector<double> seconds;  // one per repetition
   model::StepWork work;         // of the whole test
-  kernels::Ceilings ceilings;   // at this number of threads
+  double predicted_seconds = 0;
+  kernels::Ceilings ceilings;  // at this number of threads
 
   double Median() const;  // seconds
   double Spread() const;  // half the range between the quartiles, seconds
@@ -38,6 +40,9 @@ struct BenchRow {
   double ReadFraction() const;
   double ComputeFraction() const;
 };
+
+// The figures that predictions take from measured ceilings.
+engine::Machine MachineOf(const kernels::Ceilings& ceilings);
 
 // In order of running: per thread count and depth the prompts, then the generations.
 std::vector<BenchCase> CasesOf(const BenchOptions& options);

@@ -69,6 +69,13 @@ constexpr CommandInfo kCommands[] = {
      "  quern bench coder.gguf --depth 0,8192,32768 --plot depth.svg\n"
      "  quern bench coder.gguf --prompt 0 --generate 32 --batch 1,8 --format csv\n"
      "  quern bench kernels --isa avx2"},
+    {Command::kPlan, kPlan, "plan", "say what a checkpoint takes, before it is loaded", "path",
+     "safetensors directory or .gguf file (default: --model, or the model in the box)",
+     "Exit code 1 when it does not fit.\n"
+     "Examples:\n"
+     "  quern plan coder.gguf --context 32768 --parallel 4\n"
+     "  quern plan coder.gguf --context 262144 --memory 24G\n"
+     "  quern plan coder.gguf --predict       and how fast it should be, here and on other machines"},
     {Command::kVersion, 0, "version", "print version and processor features", "", "", "Example:\n  quern version"},
 };
 
@@ -126,6 +133,11 @@ void AddOptions(CLI::App& app, const CommandInfo& info, Parsed& parsed, Invocati
     app.add_option("--imatrix", invocation.imatrix, "which columns matter, from quern imatrix")->type_name("FILE");
   }
   if (info.command == Command::kBench) AddBenchOptions(app, invocation.bench);
+  if (info.command == Command::kPlan) {
+    app.add_option("--parallel", invocation.parallel, "sequences with a whole context each (default 1)")
+        ->type_name("P");
+    app.add_flag("--predict", invocation.predict, "measure this machine and predict speeds; takes a second");
+  }
   if (*info.positional != 0) app.add_option(info.positional, invocation.positional, info.positional_help);
   if (*info.second != 0) app.add_option(info.second, invocation.second, info.second_help);
   app.footer(info.examples);
@@ -140,6 +152,7 @@ std::vector<std::string> KnownFlags(const CommandInfo& info) {
   }
   if (info.command == Command::kTokenize) flags.insert(flags.end(), {"--file", "--ids", "--count", "--decode"});
   if (info.command == Command::kQuantize) flags.insert(flags.end(), {"--type", "--imatrix"});
+  if (info.command == Command::kPlan) flags.insert(flags.end(), {"--parallel", "--predict"});
   if (info.command == Command::kBench) flags.insert(flags.end(), std::begin(kBenchFlags), std::end(kBenchFlags));
   return flags;
 }
@@ -244,7 +257,7 @@ Result<Invocation> ParseCommandLine(const std::vector<std::string>& args) {
   help.help = OverallHelp();
   if (args.empty())
     return Error(Code::kInvalidArgument,
-                 "say what to do: serve, chat, complete, inspect, tokenize, quantize, bench or version");
+                 "say what to do: serve, chat, complete, inspect, tokenize, quantize, bench, plan or version");
   std::string word = args[0];
   if (word == "--help" || word == "-h" || word == "help") return help;
   if (word == "--version") word = "version";

@@ -12,7 +12,7 @@
 
 namespace quern::cli {
 
-enum class Command { kNone, kServe, kChat, kComplete, kInspect, kTokenize, kQuantize, kBench, kVersion };
+enum class Command { kNone, kServe, kChat, kComplete, kInspect, kTokenize, kQuantize, kBench, kPlan, kVersion };
 
 struct Invocation {
   Command command = Command::kNone;
@@ -34,6 +34,10 @@ struct Invocation {
   std::string imatrix;  // file; empty = every column matters alike
 
   BenchOptions bench;
+
+  // plan
+  int parallel = 1;
+  bool predict = false;
 };
 
 // args without the program's name. Errors: kInvalidArgument, one sentence, with a suggestion for what looks mistyped.

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/os/mapped_file.h"
+#include "cli/memory.h"
 #include "cli/progress.h"
 #include "engine/native_engine.h"
 #include "engine/scripted_backend.h"
@@ -157,6 +158,7 @@ Result<LoadedFiles> LoadFiles(const Settings& settings) {
   if (!chat_format) return std::unexpected(chat_format.error().WithContext(files.path.string() + ": chat template"));
   files.chat_format = std::move(*chat_format);
   if (!settings.script.empty()) return files;
+  QUERN_ASSIGN(files.kv_bytes, KvBudget(*files.checkpoint, settings));
   ProgressBar bar(fmt::format("loading {}", files.path.filename().string()));
   QUERN_ASSIGN(files.model, model::Model::Load(files.checkpoint, {.progress = [&](uint64_t done, uint64_t total) {
                                                  bar.Show(done, total);
@@ -182,7 +184,7 @@ Result<std::shared_ptr<engine::Backend>> StartBackend(LoadedFiles& files, const 
   options.vocab_size = n_text;
   options.eos_tokens = EosOf(*files.checkpoint, n_text);
   options.defaults = DefaultsOf(files.checkpoint->generation());
-  QUERN_ASSIGN(engine::NativeParts parts, engine::MakeNativeParts(std::move(files.model), settings.kv_memory, options));
+  QUERN_ASSIGN(engine::NativeParts parts, engine::MakeNativeParts(std::move(files.model), files.kv_bytes, options));
   QUERN_ASSIGN(auto backend, engine::CreateNativeEngine(std::move(parts), options));
   if (settings.context > backend->info().context_length)
     return Error(

@@ -25,6 +25,7 @@ struct LoadedFiles {
   std::filesystem::path path;
   std::shared_ptr<const model::Checkpoint> checkpoint;
   std::unique_ptr<model::Model> model;  // null when a script answers
+  uint64_t kv_bytes = 0;                // for keys, values and states: what the memory plan leaves
   std::shared_ptr<const tokenizer::Tokenizer> tokenizer;
   std::shared_ptr<const chat::ChatFormat> chat_format;
 };

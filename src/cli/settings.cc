@@ -75,6 +75,11 @@ Result<void> SetKvMemory(Settings& s, const std::string& text) {
   return {};
 }
 
+Result<void> SetMemory(Settings& s, const std::string& text) {
+  QUERN_ASSIGN(s.memory, ParseSize(text));
+  return {};
+}
+
 Result<void> SetListen(Settings& s, const std::string& text) {
   QUERN_TRY(ParseAddress(text));
   s.listen = text;
@@ -90,7 +95,7 @@ constexpr int kMost = 1 << 30;
 constexpr int kMostSeconds = 366 * 86400;
 constexpr unsigned kEngines = kServe | kChat | kComplete;
 constexpr unsigned kTalks = kChat | kComplete;
-constexpr unsigned kAll = kEngines | kInspect | kTokenize | kBench;
+constexpr unsigned kAll = kEngines | kInspect | kTokenize | kBench | kPlan;
 
 const std::vector<Option>& Table() {
   static const std::vector<Option> table = {
@@ -100,10 +105,15 @@ const std::vector<Option>& Table() {
        Text(&Settings::script)},
       {"threads", ValueKind::kInteger, kEngines | kQuantize, "N", "compute threads (default: what the machine gives)",
        Whole(&Settings::threads, 0, 4096)},
-      {"context", ValueKind::kInteger, kEngines | kInspect, "N", "tokens of prompt and answer (default: the model's)",
-       Whole(&Settings::context, 0, kMost)},
+      {"context", ValueKind::kInteger, kEngines | kInspect | kPlan, "N",
+       "tokens of prompt and answer (default: the model's)", Whole(&Settings::context, 0, kMost)},
       {"kv_memory", ValueKind::kSize, kEngines, "SIZE", "memory for keys and values, e.g. 2GiB (default: a quarter)",
        SetKvMemory},
+      {"memory", ValueKind::kSize, kEngines | kPlan, "SIZE", "stay within so much memory (default: the machine's)",
+       SetMemory},
+      {"allow_swap_from_disk", ValueKind::kFlag, kEngines, "",
+       "compute weights larger than memory from a packed file, reading the disk again and again",
+       Flag(&Settings::allow_swap_from_disk)},
       {"max_running", ValueKind::kInteger, kServe, "N", "requests computed at once (default 16)",
        Whole(&Settings::max_running, 1, 4096)},
       {"max_waiting", ValueKind::kInteger, kServe, "N", "requests queued beyond these (default 256)",

@@ -23,6 +23,8 @@ struct Settings {
   int threads = 0;         // 0 = what the machine gives
   int context = 0;         // tokens; 0 = the model's, as far as memory for it is there
   uint64_t kv_memory = 0;  // bytes; 0 = a quarter of the memory
+  uint64_t memory = 0;     // bytes to stay within; 0 = what this process may use
+  bool allow_swap_from_disk = false;
   int max_running = 16;
   int max_waiting = 256;
   int time_limit = 3600;  // seconds per request
@@ -61,6 +63,7 @@ enum CommandBits : unsigned {
   kTokenize = 16,
   kQuantize = 32,
   kBench = 64,
+  kPlan = 128,
 };
 
 struct Option {

@@ -1,24 +1,14 @@
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 
+#include "engine/memory_plan.h"
 #include "engine/native_engine.h"
 
 namespace quern::engine {
 namespace {
 
 constexpr uint64_t kLeastKvBytes = uint64_t{256} << 20;
-
-uint64_t MemoryOfThisProcess() {
-  uint64_t bytes = static_cast<uint64_t>(std::max(0L, sysconf(_SC_PHYS_PAGES))) *
-                   static_cast<uint64_t>(std::max(0L, sysconf(_SC_PAGESIZE)));
-  uint64_t limit = 0;
-  std::ifstream cgroup("/sys/fs/cgroup/memory.max");  // "max" when there is none: not a number, nothing is read
-  if (cgroup >> limit && limit > 0) bytes = std::min(bytes, limit);
-  return bytes;
-}
 
 }  // namespace
 

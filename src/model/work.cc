@@ -43,7 +43,7 @@ ModelWork ShapeWork(const ModelConfig& config) {
   const double n_recurrent = config.CountLayers(LayerKind::kGatedDeltaNet);
   work.n_experts = config.n_experts;
   work.experts_used = config.n_experts_used;
-  work.kv_values_per_token = static_cast<double>(config.KvBytesPerToken(1));
+  work.kv_values_per_token = 2.0 * n_attention * config.n_kv_heads * config.head_dim;
   // A product for the score and one for the value, of head_dim multiply-adds each.
   work.attention_ops_per_pair = 4.0 * n_attention * config.n_heads * config.head_dim;
   work.state_bytes = static_cast<double>(config.StateBytesPerSequence());

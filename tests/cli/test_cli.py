@@ -53,7 +53,7 @@ def script(tmp_path, rules, **more):
 
 def test_help_everywhere():
     assert "Examples" in ok("--help")
-    for command in ["serve", "chat", "complete", "inspect", "tokenize", "quantize", "bench", "version"]:
+    for command in ["serve", "chat", "complete", "inspect", "tokenize", "quantize", "bench", "plan", "version"]:
         text = ok(command, "--help")
         assert "Example" in text and f"quern {command}" in text
 
@@ -386,3 +386,37 @@ def test_bench_csv_has_a_column_for_every_json_key():
     head, line = ok(*flags, "csv").splitlines()
     assert head.split(",") == list(json.loads(ok(*flags, "json"))["rows"][0])
     assert len(line.split(",")) == len(head.split(","))
+
+
+# ---- memory that is planned ----
+
+
+def test_plan_adds_up_and_says_what_fits():
+    text = ok("plan", GGUF, "--context", "256", "--parallel", "3", "--memory", "1G")
+    assert "3 x 256 tokens" in text and "of 1.0 GiB" in text and text.rstrip().endswith("fits")
+    done = run("plan", "--context", "4096", "--parallel", "4", "--memory", "80M")
+    assert done.returncode == 1
+    advice = re.search(r"would fit: --context (\d+)", done.stdout.decode())
+    assert advice, done.stdout.decode()
+    ok("plan", "--context", advice.group(1), "--parallel", "4", "--memory", "80M")
+
+
+def test_plan_predicts_for_published_models():
+    text = ok("plan", "--predict")
+    for words in ["this machine", "30B-A3B", "80B-A3B", "480B-A35B", "16-core desktop"]:
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--memory", "16M"], "does not fit"),
+        (["--memory", "16M"], "--allow-swap-from-disk"),
+        (["--memory", "120M", "--kv-memory", "1G"], "would fit: --kv-memory"),
+        (["--memory", "48M", "--context", "4096"], "would fit: --context"),
+    ],
+)
+def test_serve_refuses_what_does_not_fit_before_it_loads(flags, words):
+    done = run("serve", "--listen", "127.0.0.1:0", *flags)
+    assert done.returncode == 1
+    assert words in done.stderr.decode()

@@ -1,0 +1,59 @@
+#include "cli/memory.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "engine/native_engine.h"
+#include "model/model.h"
+
+namespace quern::cli {
+
+uint64_t KvTokenBytes(const model::Checkpoint& checkpoint) {
+  const bool all_f32 = std::ranges::all_of(
+      checkpoint.tensors(), [](const model::StoredTensor& tensor) { return tensor.dtype == DType::kF32; });
+  return static_cast<uint64_t>(checkpoint.config().KvBytesPerToken(all_f32 ? 4 : 2));
+}
+
+Result<engine::MemoryPlan> PlanOf(const model::Checkpoint& checkpoint, const Settings& settings, int parallel) {
+  const engine::NativeOptions usual;
+  auto plan = engine::PlanMemory(checkpoint.config(), {.weight_bytes = checkpoint.n_bytes(),
+                                                       .context = settings.context,
+                                                       .parallel = parallel,
+                                                       .memory = settings.memory,
+                                                       .kv_token_bytes = KvTokenBytes(checkpoint),
+                                                       .step_rows = usual.prefill_tokens,
+                                                       .logit_rows = usual.score_tokens});
+  if (!plan) return std::unexpected(plan.error().WithContext(checkpoint.path().string()));
+  return plan;
+}
+
+Result<uint64_t> KvBudget(const model::Checkpoint& checkpoint, const Settings& settings) {
+  // The least that must fit: one page of keys and values for each running sequence, or the whole context when it is
+  // asked for.
+  Settings least = settings;
+  if (least.context == 0) least.context = std::min(model::kKvPageTokens, checkpoint.config().context_length);
+  QUERN_ASSIGN(engine::MemoryPlan plan, PlanOf(checkpoint, least, 1));
+  const uint64_t states = plan.state_per_sequence * static_cast<uint64_t>(settings.max_running);
+  plan.states = states;
+  const uint64_t weights = plan.weights;
+  if (settings.allow_swap_from_disk) plan.weights = 0;  // their pages come and go
+  if (const auto fits = engine::CheckFits(plan); !fits) {
+    std::string hint;
+    if (weights > plan.request.memory)
+      hint = "; --allow-swap-from-disk computes from a packed file (quern pack) that is larger than memory, slowly";
+    return Error(Code::kExhausted, fmt::format("{} {}{}", checkpoint.path().string(), fits.error().message(), hint));
+  }
+  const uint64_t left = plan.request.memory - plan.weights - plan.scratch;  // the budget holds states too
+  if (settings.kv_memory == 0) return std::min(left, std::max(engine::DefaultKvBytes(), plan.kv + states));
+  if (settings.kv_memory > left)
+    return Error(Code::kExhausted,
+                 fmt::format("--kv-memory {} does not fit: weights {} and scratch {} leave {} of {}; would fit: "
+                             "--kv-memory {}",
+                             engine::BytesText(settings.kv_memory), engine::BytesText(plan.weights),
+                             engine::BytesText(plan.scratch), engine::BytesText(left),
+                             engine::BytesText(plan.request.memory), left));
+  return settings.kv_memory;
+}
+
+}  // namespace quern::cli

@@ -1,0 +1,56 @@
+#include "engine/speed_model.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace quern::engine {
+namespace {
+
+double Time(double work, double rate) { return work > 0 && rate > 0 ? work / rate : 0; }
+
+// Cores that start `per_cycle` 512-bit dot products of bytes in a cycle: 128 operations each. bf16 at half and f32 at a
+// quarter of that.
+Machine OfCores(std::string name, int n_cores, double ghz, double per_cycle, double read_gb, uint64_t memory_gib) {
+  const double int8 = n_cores * ghz * 1e9 * per_cycle * 128;
+  return {.name = std::move(name),
+          .read_bytes = read_gb * 1e9,
+          .int8_ops = int8,
+          .bf16_ops = int8 / 2,
+          .f32_ops = int8 / 4,
+          .memory = memory_gib << 30U};
+}
+
+}  // namespace
+
+const Efficiency kMeasuredEfficiency = {.read = 0.85, .matrix = 0.5, .attention = 0.25, .layer_seconds = 20e-6};
+
+double StepSeconds(const model::StepWork& work, int n_layers, const Machine& machine, const Efficiency& efficiency) {
+  const double read = machine.read_bytes * efficiency.read;
+  const double f32 = machine.f32_ops * efficiency.attention;
+  const double products = (Time(work.ops.int8, machine.int8_ops) + Time(work.ops.bf16, machine.bf16_ops) +
+                           Time(work.ops.f32, machine.f32_ops)) /
+                          efficiency.matrix;
+  return std::max(Time(work.weight_bytes, read), products) +
+         std::max(Time(work.kv_bytes, read), Time(work.attention_ops, f32)) +
+         std::max(Time(work.state_bytes, read), Time(work.recurrent_ops, f32)) + n_layers * efficiency.layer_seconds;
+}
+
+double PredictSeconds(const model::ModelWork& model, int n_layers, double kv_value_bytes, const Workload& run,
+                      const Machine& machine, const Efficiency& efficiency) {
+  double seconds = 0;
+  ForSteps(run, [&](const model::StepShape& step) {
+    seconds += StepSeconds(model::WorkOf(model, step, kv_value_bytes), n_layers, machine, efficiency);
+  });
+  return seconds;
+}
+
+std::span<const Machine> ExampleMachines() {
+  static const std::vector<Machine> machines = {
+      OfCores("2-core VM", 2, 3.7, 1, 42, 24),
+      OfCores("16-core desktop", 16, 4.5, 2, 70, 128),
+      OfCores("2 x 64 cores, 2 x 12 channels", 128, 2.8, 2, 800, 1536),
+  };
+  return machines;
+}
+
+}  // namespace quern::engine

@@ -1,0 +1,73 @@
+// How fast a machine computes a model, predicted from what each step must read and compute (model/work.h) and from a
+// few figures of the machine. docs/scale.md works the arithmetic out.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "model/work.h"
+
+namespace quern::engine {
+
+// Rates per second, all cores together, as kernels::Ceilings counts them.
+struct Machine {
+  std::string name;
+  double read_bytes = 0;
+  double int8_ops = 0;
+  double bf16_ops = 0;
+  double f32_ops = 0;
+  uint64_t memory = 0;  // bytes
+};
+
+// The shares of those rates that this program reaches; docs/performance.md says where they were measured.
+struct Efficiency {
+  double read = 1;           // weights, keys and values from memory
+  double matrix = 1;         // the peak of the weights' arithmetic, many rows at a time
+  double attention = 1;      // f32 peak, many rows at a time
+  double layer_seconds = 0;  // per layer and step: threads meeting, small operations
+};
+extern const Efficiency kMeasuredEfficiency;
+
+// One forward pass. Matrices take the longer of reading and computing them; so do attention and the recurrence:
+//   max(weight bytes / read, operations / peak) + max(key and value bytes / read, attention operations / f32)
+//   + max(state bytes / read, recurrent operations / f32) + layers * layer_seconds
+// with every rate times its efficiency.
+double StepSeconds(const model::StepWork& work, int n_layers, const Machine& machine, const Efficiency& efficiency);
+
+// What a test of so many tokens takes, step by step: either a prompt, or generate tokens of each of batch sequences.
+struct Workload {
+  int prompt = 0;
+  int generate = 0;
+  int depth = 0;  // tokens that every sequence holds before
+  int batch = 1;
+  int step_tokens = 512;  // of a prompt per step
+};
+
+// Calls step for every forward pass of the run.
+template <typename Step>
+void ForSteps(const Workload& run, const Step& step) {
+  for (int done = 0; done < run.prompt; done += run.step_tokens) {
+    const double now = run.prompt - done < run.step_tokens ? run.prompt - done : run.step_tokens;
+    const double before = run.depth + done;
+    step(model::StepShape{.n_rows = now,
+                          .n_logit_rows = done + now >= run.prompt ? 1.0 : 0.0,
+                          .pairs = now * before + now * (now + 1) / 2,
+                          .kv_tokens = before});
+  }
+  const double n = run.batch;
+  for (int done = 0; done < run.generate; ++done) {
+    const double before = run.depth + done;
+    step(model::StepShape{
+        .n_rows = n, .n_logit_rows = n, .n_sequences = n, .pairs = n * (before + 1), .kv_tokens = n * before});
+  }
+}
+
+double PredictSeconds(const model::ModelWork& model, int n_layers, double kv_value_bytes, const Workload& run,
+                      const Machine& machine, const Efficiency& efficiency = kMeasuredEfficiency);
+
+// The machines of docs/scale.md, from data sheets: two cores of a virtual machine, a desktop of 16 cores with two
+// channels of DDR5-5600, a server of two sockets with 64 cores and 12 channels of DDR5-4800 each.
+std::span<const Machine> ExampleMachines();
+
+}  // namespace quern::engine
