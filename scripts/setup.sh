@@ -93,6 +93,19 @@ ensure_node_modules() {
   cp tests/node/package-lock.json "$stamp"
 }
 
+# The DashScope SDK for Java, by the pom in tests/clients/java.
+ensure_java_libraries() {
+  [ -f tests/clients/java/pom.xml ] || return 0
+  local stamp=build/java/.pom
+  cmp -s tests/clients/java/pom.xml "$stamp" 2>/dev/null && return 0
+  command -v javac >/dev/null || apt_install default-jdk-headless
+  command -v mvn >/dev/null || apt_install maven
+  say "installing the tests' Java libraries in build/java"
+  rm -rf build/java/lib
+  mvn -q -B -f tests/clients/java/pom.xml dependency:copy-dependencies -DoutputDirectory="$PWD/build/java/lib"
+  cp tests/clients/java/pom.xml "$stamp"
+}
+
 case "$what" in
   build | test | lint) ;;
   *) die "unknown argument '$what': expected build, test or lint" ;;
@@ -104,5 +117,6 @@ if [ "$what" != build ]; then
   ensure_node
   ensure_python_env
   ensure_node_modules
+  ensure_java_libraries
 fi
 if [ "$what" = lint ]; then apt_install "${lint_packages[@]}"; fi

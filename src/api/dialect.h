@@ -23,4 +23,7 @@ struct Dialect {
 // {"error":{"message":...,"type":...,"param":...,"code":...},"request_id":...}; api.md A.8.
 extern const Dialect kOpenAiDialect;
 
+// {"code":...,"message":...,"request_id":...}; api.md D.6.
+extern const Dialect kDashScopeDialect;
+
 }  // namespace quern::api

@@ -4,7 +4,9 @@
 
 #include <array>
 
+#include "api/dashscope_routes.h"
 #include "api/openai_routes.h"
+#include "api/segmind_routes.h"
 #include "api/server_routes.h"
 #include "base/utf8.h"
 
@@ -59,7 +61,7 @@ void AnswerOptions(Exchange& exchange, std::string_view cors_origin) {
 }
 
 const RouteTable& Routes() {
-  static const std::array tables = {OpenAiRoutes(), ServerRoutes()};
+  static const std::array tables = {OpenAiRoutes(), DashScopeRoutes(), SegmindRoutes(), ServerRoutes()};
   static const RouteTable table(tables);
   return table;
 }

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "api/exchange.h"
 #include "api/key_check.h"
@@ -16,7 +17,8 @@ namespace quern::api {
 struct ServiceOptions {
   Limits limits;
   KeyCheck keys;
-  std::string cors_origin = "*";  // access-control-allow-origin; empty = no CORS headers. Never with credentials
+  std::vector<std::string> workspaces;  // X-DashScope-WorkSpace must name one of these; empty = any name goes
+  std::string cors_origin = "*";        // access-control-allow-origin; empty = no CORS headers. Never with credentials
 };
 
 // Thread-safe. Owned by the service; outlives every exchange.

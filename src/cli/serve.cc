@@ -88,6 +88,7 @@ Result<int> RunServe(const Invocation& invocation) {
   QUERN_ASSIGN(service_options.keys, KeysOf(settings));
   service_options.cors_origin = settings.cors_origin;
   service_options.limits = LimitsOf(settings);
+  service_options.workspaces = settings.workspaces;
   const bool needs_key = !service_options.keys.empty();
   QUERN_ASSIGN(LoadedFiles files, LoadFiles(settings));
 

@@ -36,6 +36,7 @@ struct Settings {
   bool insecure = false;
   int http_threads = 0;
   std::string cors_origin = "*";
+  std::vector<std::string> workspaces;
   std::vector<std::string> aliases;
   bool own_name_only = false;
   bool catch_all = false;

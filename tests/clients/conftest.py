@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from client_servers import HERE, MODULES, PROGRAM_S, Server, serve
+from client_servers import HERE, MODULES, PROGRAM_S, ROOT, Server, serve
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +51,29 @@ def node(tmp_path_factory):
         done = subprocess.run(
             [str(program), str(folder / name)],
             env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PROGRAM_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def java(tmp_path_factory):
+    """Compiles and runs a program of tests/clients/java with the libraries of its pom."""
+    libraries = ROOT / "build/java/lib"
+    assert libraries.exists(), f"{libraries} is missing: `make test` installs the Java libraries"
+    classes = tmp_path_factory.mktemp("java")
+    sources = [str(source) for source in (HERE / "java").glob("*.java")]
+    subprocess.run(["javac", "-cp", f"{libraries}/*", "-d", str(classes), *sources], check=True, timeout=PROGRAM_S)
+
+    def run(name, server):
+        done = subprocess.run(
+            ["java", "-cp", f"{classes}:{libraries}/*", name, server.base, server.model],
             capture_output=True,
             text=True,
             timeout=PROGRAM_S,

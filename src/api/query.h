@@ -1,0 +1,18 @@
+// Values of a request's query string.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace quern::api {
+
+// First value of this name, decoded (%XX, and + for a blank); nothing when the name does not occur. No validation:
+// these are bytes from outside.
+std::optional<std::string> QueryValue(std::string_view query, std::string_view name);
+
+// A decimal number without sign, at most 18 digits.
+std::optional<int64_t> ParseCount(std::string_view text);
+
+}  // namespace quern::api
