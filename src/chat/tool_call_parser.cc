@@ -32,15 +32,6 @@ bool IsBlank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
 bool AllBlank(std::string_view text) { return std::all_of(text.begin(), text.end(), IsBlank); }
 
-// Names that a tool may have when it is not declared: anything else in that place is somebody explaining the format.
-bool LooksLikeToolName(std::string_view name) {
-  const auto is_word = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-  };
-  const auto may_be = [&](char c) { return is_word(c) || c == '-' || c == '.' || c == ':' || c == '/'; };
-  return std::any_of(name.begin(), name.end(), is_word) && std::all_of(name.begin(), name.end(), may_be);
-}
-
 // "call_" + 24 hex digits.
 class IdSource {
  public:
@@ -53,6 +44,35 @@ class IdSource {
     return (uint64_t{device()} << 32) | device();
   }
   std::mt19937_64 rng_;
+};
+
+// Whether a place in a JSON text lies inside a string; there a tag is part of the text, unless a raw line break in
+// front of it shows that the string lost its closing quote.
+class OpenString {
+ public:
+  void Push(char c) {
+    if (!begun_ && !IsBlank(c)) {
+      begun_ = true;
+      is_json_ = c == '{' || c == '[';
+    }
+    after_break_ = c == '\n';
+    if (!in_string_) {
+      in_string_ = c == '"';
+    } else if (escaped_) {
+      escaped_ = false;
+    } else {
+      escaped_ = c == '\\';
+      in_string_ = c != '"';
+    }
+  }
+  bool HidesTag() const { return is_json_ && in_string_ && !after_break_; }
+
+ private:
+  bool begun_ = false;
+  bool is_json_ = false;
+  bool in_string_ = false;
+  bool escaped_ = false;
+  bool after_break_ = false;
 };
 
 class Parser final : public ToolCallParser {
@@ -117,6 +137,8 @@ class Parser final : public ToolCallParser {
   const Tool* FindTool(std::string_view name) const;
   bool IsTool(std::string_view name) const { return FindTool(name) != nullptr; }
 
+  bool may_be_json() const { return (types_ & (kObjectType | kArrayType)) != 0 && (types_ & kStringType) == 0; }
+
   std::string_view Rest() const { return std::string_view(buffer_).substr(at_); }
   Window Here() const { return {Rest(), final_}; }
   void Consume(size_t n) { at_ += n; }
@@ -147,6 +169,7 @@ class Parser final : public ToolCallParser {
   bool key_emitted_ = false;
   bool value_begun_ = false;  // the line break that may open a value is dealt with
   bool value_empty_ = true;   // no byte of it was taken yet
+  OpenString open_string_;    // up to the bytes taken
   std::string value_;
 
   std::string json_opening_;
@@ -209,8 +232,7 @@ Parser::Opening Parser::MatchFunctionOpen(size_t at, bool in_block) const {
   Name name;
   const Match match = MatchName(Here(), at, name);
   if (match != Match::kYes) return {.match = match};
-  const bool known = IsTool(name.text) && (in_block || name.terminator == '>');
-  if (!known && !(in_block && LooksLikeToolName(name.text))) return {};
+  if (!IsTool(name.text) || !(in_block || name.terminator == '>')) return {};
   return {.match = Match::kYes, .end = name.end, .name = name.text, .in_block = in_block};
 }
 
@@ -234,7 +256,7 @@ Parser::Opening Parser::MatchOpening(size_t at) const {
     if (function != Match::kYes) return {.match = function};
     Opening opening = MatchFunctionOpen(next + kFunctionOpen.size(), true);
     if (opening.match == Match::kNo) {
-      opening.warning = "a tool call without a usable function name";
+      opening.warning = "a tool call without the name of a function that was offered";
       opening.end = EndOfUnusableName(next + kFunctionOpen.size());
     }
     return opening;
@@ -388,6 +410,7 @@ Match Parser::MatchParameterOpen() {
   }
   key_emitted_ = false;
   value_empty_ = true;
+  open_string_ = {};
   value_.clear();
   value_begun_ = name.terminator == '\n';  // that line break opened the value
   rules_.is_inline = false;
@@ -443,6 +466,9 @@ void Parser::TakeValue(size_t n) {
   if (n == 0) return;
   value_empty_ = false;
   const std::string_view bytes = Rest().substr(0, n);
+  if (may_be_json()) {
+    for (const char c : bytes) open_string_.Push(c);
+  }
   if (sink_ == Sink::kBuffer && value_.size() + n > kMaxBuffered) {
     // Longer than we keep: it goes on as a string, whatever the schema says.
     sink_ = Sink::kStream;
@@ -495,7 +521,13 @@ bool Parser::StepValue() {
     value_begun_ = true;
   }
   const std::string_view rest = Rest();
+  OpenString string = open_string_;
+  size_t n_seen = 0;
   for (size_t at = rest.find('<'); at < rest.size(); at = rest.find('<', at + 1)) {
+    if (may_be_json()) {
+      while (n_seen < at) string.Push(rest[n_seen++]);
+      if (string.HidesTag()) continue;
+    }
     const bool after_break = at > 0 ? rest[at - 1] == '\n' : value_empty_ && !rules_.is_inline;
     const size_t end = at > 0 && after_break ? at - 1 : at;
     size_t resume = 0;
@@ -559,6 +591,10 @@ void Parser::EndJson(std::string_view why) {
   // Outside of tags only a declared tool counts; anything else is an answer that happens to be JSON.
   if (call && !in_block_ && !IsTool(call->name)) call.reset();
   if (!in_block_) reason.clear();
+  if (call && !IsTool(call->name)) {
+    reason = "names no function that was offered";
+    call.reset();
+  }
   if (!call) {
     state_ = State::kContent;
     EmitContent(json_opening_ + json_.text());

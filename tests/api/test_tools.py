@@ -194,10 +194,13 @@ def test_without_tools_calls_are_text(scripted):
     assert answer.content == answers.CITY_CALL and answer.choice["finish_reason"] == "stop"
 
 
-def test_unknown_names_pass_through(serve):
-    server = serve([{"text": answers.call("no_such_tool", whatever="1")}])
-    (call,) = calls_of(server.chat("x", tools=TOOLS))
-    assert call["name"] == "no_such_tool" and json.loads(call["arguments"]) == {"whatever": "1"}
+def test_names_that_were_not_offered_are_text(serve):
+    text = answers.call("no_such_tool", whatever="1")
+    server = serve([{"text": text}])
+    answer = server.chat("x", tools=TOOLS)
+    assert answer.content == text and "tool_calls" not in answer.choice["message"]
+    assert answer.choice["finish_reason"] == "stop"
+    assert "that was offered" in answer.choice["warnings"][0]
 
 
 def test_a_call_without_its_opener(serve):
