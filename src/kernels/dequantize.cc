@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "kernels/packed_block.h"
 #include "kernels/ref/blocks_ref.h"
 #include "kernels/tile.h"
 #include "kernels/unpack.h"

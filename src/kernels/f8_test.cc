@@ -117,7 +117,7 @@ TEST(F8, ASliceKeepsItsScales) {
   const auto x = NormalFloats(static_cast<size_t>(f8.cols), 5);
   ThreadPool pool(1);
   const auto all = Multiply(w, x, 1, pool);
-  for (const int64_t first : {1, 100, 128, 250}) {
+  for (const int64_t first : {16, 112, 128, 240}) {
     const auto part = Multiply(w.Slice(first, 50), x, 1, pool);
     EXPECT_EQ(part, std::vector<float>(all.begin() + first, all.begin() + first + 50)) << first;
   }

@@ -10,13 +10,14 @@
 namespace quern::kernels {
 namespace {
 
-// One piece of work is about this many bytes of weights: they stay in a core's L2 while all rows of x pass by, and a
-// piece takes long enough (some 5 us from memory) that handing it out costs nothing.
+// With few rows bytes count: a piece of about this many bytes of weights takes some 10 us from memory, so that handing
+// it out costs nothing.
 constexpr size_t kPieceBytes = 128 * 1024;
-// With many rows arithmetic counts, not bytes: no piece holds more multiply-adds than this.
+// With many rows arithmetic counts: no piece holds more multiply-adds than this, some 100 us.
 constexpr int64_t kPieceOps = int64_t{1} << 24;
-// Outputs per piece are a multiple of this, so that kernels that take several weight rows at once find full groups.
-constexpr int64_t kOutMultiple = 16;
+// Rows of x in a piece: prepared, they stay in a core's second cache while the piece's weights go by.
+constexpr size_t kPieceRowBytes = 384 * 1024;
+constexpr int64_t kMinPieceRows = 48;
 
 // Rows of one x in one form; jobs point at it.
 struct Preparation {
@@ -29,8 +30,8 @@ struct Preparation {
 
 struct Piece {
   uint32_t job;
-  uint32_t first;
-  uint32_t n_out;
+  uint32_t first_group, n_groups;
+  uint32_t first_row, n_rows;  // of the job's x
 };
 
 struct PreparedJob {
@@ -44,12 +45,22 @@ bool SameRows(const Preparation& p, const RowsIn& x, int64_t cols, RowForm form)
   return p.x.data == x.data && p.x.n_rows == x.n_rows && p.x.stride == x.stride && p.cols == cols && p.form == form;
 }
 
-int64_t OutputsPerPiece(const Matrix& weights, int64_t n, int n_threads) {
-  const auto by_bytes = static_cast<int64_t>(kPieceBytes / weights.row_bytes());
-  const int64_t by_ops = kPieceOps / (std::max<int64_t>(n, 1) * weights.cols());
+// n in equal parts, none above most.
+int64_t EqualParts(int64_t n, int64_t most) {
+  const int64_t parts = (n + most - 1) / most;
+  return (n + parts - 1) / parts;
+}
+
+int64_t RowsPerPiece(size_t row_bytes, int64_t n) {
+  return EqualParts(n, std::max(kMinPieceRows, static_cast<int64_t>(kPieceRowBytes / row_bytes)));
+}
+
+int64_t GroupsPerPiece(const Matrix& weights, int64_t n_rows, int n_threads) {
+  const auto by_bytes = static_cast<int64_t>(kPieceBytes / weights.group_bytes());
+  const int64_t by_ops = kPieceOps / (n_rows * weights.cols() * kGroupRows);
   // A matrix too small for that still gives every thread a few pieces, so that none waits long for the last.
-  const int64_t by_threads = weights.rows() / (4 * int64_t{n_threads});
-  return std::max(kOutMultiple, std::min({by_bytes, by_ops, by_threads}) / kOutMultiple * kOutMultiple);
+  const int64_t by_threads = weights.n_groups() / (4 * int64_t{n_threads});
+  return std::max<int64_t>(1, std::min({by_bytes, by_ops, by_threads}));
 }
 
 void PrepareRow(const KernelTable& kernels, const Preparation& p, int64_t row, std::byte* base) {
@@ -124,10 +135,15 @@ struct MatMulScratch::Impl {
   }
 
   void AddPieces(uint32_t job, const Matrix& weights, int64_t n, int n_threads) {
-    const int64_t step = OutputsPerPiece(weights, n, n_threads);
-    for (int64_t first = 0; first < weights.rows(); first += step) {
-      const int64_t n_out = std::min(step, weights.rows() - first);
-      pieces.push_back({job, static_cast<uint32_t>(first), static_cast<uint32_t>(n_out)});
+    const size_t row_bytes = std::max<size_t>(64, preparations[jobs[job].preparation].row_bytes);
+    const int64_t rows = RowsPerPiece(row_bytes, n);
+    const int64_t groups = GroupsPerPiece(weights, rows, n_threads);
+    for (int64_t row = 0; row < n; row += rows) {
+      for (int64_t group = 0; group < weights.n_groups(); group += groups) {
+        pieces.push_back({job, static_cast<uint32_t>(group),
+                          static_cast<uint32_t>(std::min(groups, weights.n_groups() - group)),
+                          static_cast<uint32_t>(row), static_cast<uint32_t>(std::min(rows, n - row))});
+      }
     }
   }
 
@@ -149,19 +165,17 @@ struct MatMulScratch::Impl {
     const MatMulJob& job = all[piece.job];
     const PreparedJob& prepared = jobs[piece.job];
     const Matrix& weights = *job.weights;
-    MatMulTile tile{
-        .w = weights.row(piece.first),
-        .w_row_bytes = weights.row_bytes(),
+    const int64_t first = int64_t{piece.first_group} * kGroupRows;
+    const MatMulTile tile{
+        .w = weights.group(piece.first_group),
+        .group_bytes = weights.group_bytes(),
         .cols = weights.cols(),
-        .n_out = static_cast<int>(piece.n_out),
-        .x = pointers.data() + prepared.first_pointer,
-        .n = prepared.n,
-        .y = job.y.data + piece.first,
+        .n_out = static_cast<int>(std::min(int64_t{piece.n_groups} * kGroupRows, weights.rows() - first)),
+        .x = pointers.data() + prepared.first_pointer + piece.first_row,
+        .n = static_cast<int>(piece.n_rows),
+        .y = job.y.data + piece.first_row * job.y.stride + first,
         .y_stride = job.y.stride,
-        .bias = job.bias == nullptr ? nullptr : job.bias + piece.first,
-        .scales = weights.scales(),
-        .scale_stride = weights.scale_stride(),
-        .first_row = weights.first_row() + piece.first,
+        .bias = job.bias == nullptr ? nullptr : job.bias + first,
     };
     prepared.fn(tile);
   }

@@ -75,7 +75,7 @@ bool MatchesRef(const Matrix& w, const std::vector<float>& x, int64_t n, const s
   MatMul({.weights = &head, .x = {x.data(), n, w.cols()}, .y = {expected.data(), 32}}, scratch, one);
   if (!ForceIsa(used)) return false;
   for (int64_t o = 0; o < 32; ++o) {
-    DequantizeRow(w.type(), w.row(o), w.cols(), row.data());
+    w.ReadRow(o, row.data());
     for (int64_t i = 0; i < n; ++i) {
       double size = 0;
       for (int64_t c = 0; c < w.cols(); ++c) {

@@ -34,7 +34,7 @@ std::vector<float> Multiply(const Matrix& w, const std::vector<float>& x, int64_
 // y in double from dequantised weights and unrounded activations, and the sum of magnitudes that errors scale with.
 void Exact(const Matrix& w, const float* x, int64_t row, double* y, double* size) {
   std::vector<float> values(static_cast<size_t>(w.cols()));
-  DequantizeRow(w.type(), w.row(row), w.cols(), values.data());
+  w.ReadRow(row, values.data());
   *y = *size = 0;
   for (int64_t c = 0; c < w.cols(); ++c) {
     const double product = static_cast<double>(values[static_cast<size_t>(c)]) * static_cast<double>(x[c]);

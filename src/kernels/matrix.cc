@@ -2,8 +2,10 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -26,6 +28,7 @@ DType ComputeType(DType stored) {
     case DType::kF32:
     case DType::kF16:
     case DType::kBF16:
+    case DType::kF8E4M3:
     case DType::kQ8_0:
     case DType::kQ4_0:
     case DType::kQ4K:
@@ -140,8 +143,8 @@ ConvertFn BlockConversion(DType stored) {
   }
 }
 
-void ConvertRowToF16(DType stored, const std::byte* row, int64_t cols, std::vector<float>& values, std::byte* out) {
-  values.resize(static_cast<size_t>(cols));
+void ConvertRowToF16(DType stored, const std::byte* row, int64_t cols, std::byte* out) {
+  std::vector<float> values(static_cast<size_t>(cols));
   DequantizeRow(stored, row, cols, values.data());
   for (int64_t c = 0; c < cols; ++c) {
     const uint16_t half = F32ToF16(values[static_cast<size_t>(c)]);
@@ -149,23 +152,28 @@ void ConvertRowToF16(DType stored, const std::byte* row, int64_t cols, std::vect
   }
 }
 
-void Convert(DType stored, DType type, std::span<const std::byte> data, int64_t cols, std::byte* out) {
+void ConvertRow(DType stored, DType type, const std::byte* row, int64_t cols, std::byte* out) {
   const ConvertFn fn = BlockConversion(stored);
-  const size_t in_row = RowBytes(stored, cols);
-  const size_t out_row = RowBytes(type, cols);
-  const int in_elements = Info(stored).block_elements;
-  const size_t in_block = static_cast<size_t>(Info(stored).block_bytes);
-  std::vector<float> values;
-  for (size_t at = 0; at < data.size(); at += in_row, out += out_row) {
-    const std::byte* row = data.data() + at;
-    if (fn == nullptr) {
-      ConvertRowToF16(stored, row, cols, values, out);
-      continue;
-    }
-    const size_t n_blocks = static_cast<size_t>(cols / in_elements);
-    const size_t out_block = out_row / n_blocks;
-    for (size_t b = 0; b < n_blocks; ++b) fn(row + b * in_block, out + b * out_block);
+  if (fn == nullptr) return ConvertRowToF16(stored, row, cols, out);
+  const auto n_blocks = static_cast<size_t>(cols / Info(stored).block_elements);
+  const auto in_block = static_cast<size_t>(Info(stored).block_bytes);
+  const size_t out_block = RowBytes(type, cols) / n_blocks;
+  for (size_t b = 0; b < n_blocks; ++b) fn(row + b * in_block, out + b * out_block);
+}
+
+// Group g of a matrix in the file's layout.
+void PackGroupOf(const Matrix& m, std::span<const std::byte> data, int64_t g, std::byte* out) {
+  const size_t row_bytes = RowBytes(m.stored_type(), m.cols());
+  const int64_t first = g * kGroupRows;
+  const int n = static_cast<int>(std::min<int64_t>(kGroupRows, m.rows() - first));
+  const std::byte* rows = data.data() + static_cast<size_t>(first) * row_bytes;
+  if (m.type() == m.stored_type()) return PackGroup(m.type(), rows, n, row_bytes, m.cols(), out);
+  const size_t out_row = RowBytes(m.type(), m.cols());
+  std::vector<std::byte> converted(static_cast<size_t>(n) * out_row);
+  for (size_t r = 0; r < static_cast<size_t>(n); ++r) {
+    ConvertRow(m.stored_type(), m.type(), rows + r * row_bytes, m.cols(), converted.data() + r * out_row);
   }
+  PackGroup(m.type(), converted.data(), n, out_row, m.cols(), out);
 }
 
 Result<void> CheckMxfp4(std::span<const std::byte> data) {
@@ -181,8 +189,11 @@ Result<void> CheckMxfp4(std::span<const std::byte> data) {
   return {};
 }
 
-Result<void> CheckSizes(DType type, int64_t rows, int64_t cols, size_t n_bytes) {
+Result<void> CheckShape(DType type, int64_t rows, int64_t cols) {
   const DTypeInfo& info = Info(type);
+  if (ComputeType(type) == DType::kBool) {
+    return Error(Code::kUnsupported, fmt::format("matrix of type {}: there are no kernels for it", info.name));
+  }
   if (rows < 1 || cols < 1 || rows > kMaxSide || cols > kMaxSide) {
     return Error(Code::kInvalidArgument,
                  fmt::format("matrix of {} x {}: both sides must lie in 1..{}", rows, cols, kMaxSide));
@@ -191,68 +202,112 @@ Result<void> CheckSizes(DType type, int64_t rows, int64_t cols, size_t n_bytes) 
     return Error(Code::kInvalidArgument, fmt::format("{} matrix with rows of {}: a row must be a multiple of {}",
                                                      info.name, cols, info.block_elements));
   }
-  const size_t expected = static_cast<size_t>(rows) * RowBytes(type, cols);
-  if (n_bytes != expected) {
-    return Error(Code::kInvalidArgument, fmt::format("{} matrix of {} x {}: {} bytes expected, {} given", info.name,
-                                                     rows, cols, expected, n_bytes));
+  return {};
+}
+
+Result<void> CheckSize(DType type, int64_t rows, int64_t cols, size_t expected, size_t given) {
+  if (given == expected) return {};
+  return Error(Code::kInvalidArgument, fmt::format("{} matrix of {} x {}: {} bytes expected, {} given", Info(type).name,
+                                                   rows, cols, expected, given));
+}
+
+Result<void> CheckF8Scales(int64_t rows, int64_t cols, std::span<const float> scales) {
+  const int64_t stride = Matrix::F8Blocks(cols);
+  if (scales.size() != static_cast<size_t>(Matrix::F8Blocks(rows) * stride)) {
+    return Error(Code::kInvalidArgument, fmt::format("f8_e4m3 matrix of {} x {}: {} scales expected, {} given", rows,
+                                                     cols, Matrix::F8Blocks(rows) * stride, scales.size()));
+  }
+  for (size_t i = 0; i < scales.size(); ++i) {
+    if (std::fabs(scales[i]) <= kMaxF8Scale) continue;
+    const auto at = static_cast<int64_t>(i);
+    return Error(Code::kInvalidArgument,
+                 fmt::format("f8_e4m3 matrix of {} x {}: the scale of block [{}, {}] is {}, expected a number of at "
+                             "most 2^96",
+                             rows, cols, at / stride, at % stride, scales[i]));
   }
   return {};
 }
 
 }  // namespace
 
-Result<Matrix> Matrix::Prepare(DType type, int64_t rows, int64_t cols, std::span<const std::byte> data) {
-  if (ComputeType(type) == DType::kBool) {
-    return Error(Code::kUnsupported, fmt::format("matrix of type {}: there are no kernels for it", Info(type).name));
-  }
-  QUERN_TRY(CheckSizes(type, rows, cols, data.size()));
+Result<Matrix> Matrix::WithShape(DType type, int64_t rows, int64_t cols) {
+  QUERN_TRY(CheckShape(type, rows, cols));
   Matrix m;
   m.type_ = ComputeType(type);
   m.stored_type_ = type;
   m.rows_ = rows;
   m.cols_ = cols;
-  m.row_bytes_ = RowBytes(m.type_, cols);
-  m.data_ = data.data();
-  if (m.type_ == type) return m;
+  m.group_bytes_ = PackedGroupBytes(m.type_, cols);
+  return m;
+}
+
+Result<void> Matrix::PackAll(const PackOptions& options, const std::function<void(int64_t g, std::byte* out)>& pack) {
+  const size_t n_bytes = PackedBytes(type_, rows_, cols_);
+  PackedArena own(n_bytes);
+  PackedArena& arena = options.arena == nullptr ? own : *options.arena;
+  QUERN_ASSIGN(PackedArena::Room room, arena.Allocate(n_bytes));
+  data_ = room.data;
+  owner_ = std::move(room.owner);
+  const auto run = [&](size_t g, int) { pack(static_cast<int64_t>(g), room.data + g * group_bytes_); };
+  const auto n = static_cast<size_t>(n_groups());
+  if (options.pool != nullptr) {
+    options.pool->ParallelFor(n, run);
+  } else {
+    for (size_t g = 0; g < n; ++g) run(g, 0);
+  }
+  return {};
+}
+
+Result<Matrix> Matrix::Prepare(DType type, int64_t rows, int64_t cols, std::span<const std::byte> data,
+                               const PackOptions& options) {
+  if (type == DType::kF8E4M3) return Error(Code::kUnsupported, "matrix of type f8_e4m3 without scales");
+  QUERN_ASSIGN(Matrix m, WithShape(type, rows, cols));
+  QUERN_TRY(CheckSize(type, rows, cols, static_cast<size_t>(rows) * RowBytes(type, cols), data.size()));
   if (type == DType::kMXFP4) QUERN_TRY(CheckMxfp4(data));
-  m.owned_ = std::make_shared<std::byte[]>(static_cast<size_t>(rows) * m.row_bytes_);
-  Convert(type, m.type_, data, cols, m.owned_.get());
-  m.data_ = m.owned_.get();
+  QUERN_TRY(m.PackAll(options, [&](int64_t g, std::byte* out) { PackGroupOf(m, data, g, out); }));
   return m;
 }
 
 Result<Matrix> Matrix::PrepareF8(int64_t rows, int64_t cols, std::span<const std::byte> data,
-                                 std::vector<float> scales) {
-  QUERN_TRY(CheckSizes(DType::kF8E4M3, rows, cols, data.size()));
-  const int64_t stride = F8Blocks(cols);
-  if (scales.size() != static_cast<size_t>(F8Blocks(rows) * stride)) {
-    return Error(Code::kInvalidArgument, fmt::format("f8_e4m3 matrix of {} x {}: {} scales expected, {} given", rows,
-                                                     cols, F8Blocks(rows) * stride, scales.size()));
-  }
-  for (size_t i = 0; i < scales.size(); ++i) {
-    if (!(std::fabs(scales[i]) <= kMaxF8Scale)) {
-      const auto at = static_cast<int64_t>(i);
-      return Error(Code::kInvalidArgument,
-                   fmt::format("f8_e4m3 matrix of {} x {}: the scale of block [{}, {}] is {}, expected a number of at "
-                               "most 2^96",
-                               rows, cols, at / stride, at % stride, scales[i]));
-    }
-  }
-  Matrix m;
-  m.type_ = m.stored_type_ = DType::kF8E4M3;
-  m.rows_ = rows;
-  m.cols_ = cols;
-  m.row_bytes_ = RowBytes(DType::kF8E4M3, cols);
-  m.data_ = data.data();
-  m.scales_ = std::make_shared<const std::vector<float>>(std::move(scales));
+                                 std::span<const float> scales, const PackOptions& options) {
+  QUERN_ASSIGN(Matrix m, WithShape(DType::kF8E4M3, rows, cols));
+  QUERN_TRY(CheckSize(DType::kF8E4M3, rows, cols, static_cast<size_t>(rows * cols), data.size()));
+  QUERN_TRY(CheckF8Scales(rows, cols, scales));
+  QUERN_TRY(m.PackAll(options, [&](int64_t g, std::byte* out) {
+    const int64_t first = g * kGroupRows;
+    const int n = static_cast<int>(std::min<int64_t>(kGroupRows, rows - first));
+    PackF8Group(data.data() + first * cols, n, static_cast<size_t>(cols), cols,
+                scales.data() + first / kF8Block * F8Blocks(cols), out);
+  }));
   return m;
 }
 
+Result<Matrix> Matrix::FromPacked(DType type, int64_t rows, int64_t cols, std::span<const std::byte> packed,
+                                  std::shared_ptr<const void> owner) {
+  QUERN_ASSIGN(Matrix m, WithShape(type, rows, cols));
+  QUERN_TRY(CheckSize(type, rows, cols, PackedBytes(m.type_, rows, cols), packed.size()));
+  if (reinterpret_cast<uintptr_t>(packed.data()) % 64 != 0) {
+    return Error(Code::kInvalidArgument, "packed matrix: expected bytes at a multiple of 64");
+  }
+  m.data_ = packed.data();
+  m.owner_ = std::move(owner);
+  return m;
+}
+
+void Matrix::ReadRow(int64_t r, float* out) const {
+  QUERN_CHECK(r >= 0 && r < rows_);
+  std::vector<std::byte> row(RowBytes(type_, cols_));
+  UnpackRow(type_, group(r / kGroupRows), static_cast<int>(r % kGroupRows), cols_, row.data());
+  if (type_ == DType::kF8E4M3) {
+    return DequantizeF8Row(row.data(), reinterpret_cast<const float*>(group(r / kGroupRows)), cols_, out);
+  }
+  DequantizeRow(type_, row.data(), cols_, out);
+}
+
 Matrix Matrix::Slice(int64_t first, int64_t n) const {
-  QUERN_CHECK(first >= 0 && n >= 0 && first <= rows_ && n <= rows_ - first);
+  QUERN_CHECK(first >= 0 && n >= 0 && first <= rows_ && n <= rows_ - first && first % kGroupRows == 0);
   Matrix m = *this;
-  m.data_ = row(first);
-  m.first_row_ += first;
+  m.data_ = group(first / kGroupRows);
   m.rows_ = n;
   return m;
 }

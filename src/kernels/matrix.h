@@ -3,69 +3,85 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "base/status.h"
-#include "kernels/tile.h"
+#include "base/thread_pool.h"
+#include "kernels/packed_arena.h"
+#include "kernels/packing.h"
 #include "tensor/dtype.h"
 
 namespace quern::kernels {
 
-// [rows, cols], row-major, rows = outputs. Computed with directly: f32, f16, bf16, f8_e4m3 (with scales of its own, see
-// PrepareF8), q8_0, q4_0, q4_k, q5_k, q6_k; those borrow the given bytes. The other block types are converted once and
-// the matrix owns the result:
+struct PackOptions {
+  PackedArena* arena = nullptr;  // null: the matrix has memory of its own
+  ThreadPool* pool = nullptr;    // null: the calling thread packs
+};
+
+// [rows, cols], rows = outputs, in the packed form of packed_block.h. Computed with directly: f32, f16, bf16,
+// f8_e4m3 (with scales of its own, see PrepareF8), q8_0, q4_0, q4_k, q5_k, q6_k. The other block types are converted
+// first:
 //   q5_0, iq4_nl -> q8_0  same scale, exact
 //   mxfp4        -> q8_0  exact for block scales of 2^-24 .. 2^18; below, values lose what is under 2^-25; above:
-//   refused q3_k         -> q6_k  same scales, exact iq4_xs       -> q8_0  the product of its two scales is rounded to
-//   f16: each weight within 2^-11 of itself q4_1, q5_1, q2_k -> f16  each weight within 2^-11 of itself (2^-25 absolute
-//   near zero)
-// Copyable (copies share the converted bytes). Thread-safe after Prepare.
+//                         refused
+//   q3_k         -> q6_k  same scales, exact
+//   iq4_xs       -> q8_0  the product of its two scales is rounded to f16: each weight within 2^-11 of itself
+//   q4_1, q5_1, q2_k -> f16  each weight within 2^-11 of itself (2^-25 absolute near zero)
+// Copyable (copies share the packed bytes). Thread-safe once made.
 class Matrix {
  public:
   Matrix() = default;  // empty: rows() == 0
 
-  // data: exactly rows * RowBytes(type, cols) bytes that outlive the matrix and its copies; any alignment.
+  // Packs data: exactly rows * RowBytes(type, cols) bytes, any alignment; not needed afterwards.
   // Errors: kInvalidArgument (shape or size does not fit the type; the message has both), kUnsupported (a type without
-  // kernels, e.g. integers, or f8_e4m3, which comes with scales; mxfp4 scales out of range).
-  static Result<Matrix> Prepare(DType type, int64_t rows, int64_t cols, std::span<const std::byte> data);
+  // kernels, e.g. integers, or f8_e4m3, which comes with scales; mxfp4 scales out of range), kExhausted (no memory).
+  static Result<Matrix> Prepare(DType type, int64_t rows, int64_t cols, std::span<const std::byte> data,
+                                const PackOptions& options = {});
 
   // f8_e4m3 with a factor for each block of 128 x 128, cut off at the edges: element [r, c] is data[r, c] *
-  // scales[r / 128, c / 128]. data as above; scales: [F8Blocks(rows), F8Blocks(cols)], kept.
-  // Errors: kInvalidArgument (sizes; a scale that is not finite or beyond 2^96 in magnitude: the message names it).
+  // scales[r / 128, c / 128]. data as above; scales: [F8Blocks(rows), F8Blocks(cols)], not needed afterwards.
+  // Errors: kInvalidArgument (sizes; a scale that is not finite or beyond 2^96 in magnitude: the message names it),
+  // kExhausted.
   static Result<Matrix> PrepareF8(int64_t rows, int64_t cols, std::span<const std::byte> data,
-                                  std::vector<float> scales);
+                                  std::span<const float> scales, const PackOptions& options = {});
   static int64_t F8Blocks(int64_t n) { return (n + kF8Block - 1) / kF8Block; }
+
+  // A matrix whose packed() bytes were kept: same arguments, same bytes, 64-byte aligned; they outlive the matrix and
+  // its copies, or owner keeps them alive. Errors: kInvalidArgument (shape, size or alignment), kUnsupported (type).
+  static Result<Matrix> FromPacked(DType type, int64_t rows, int64_t cols, std::span<const std::byte> packed,
+                                   std::shared_ptr<const void> owner = nullptr);
 
   DType type() const { return type_; }                // what kernels compute with
   DType stored_type() const { return stored_type_; }  // what the file held
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
-  size_t row_bytes() const { return row_bytes_; }
-  const std::byte* row(int64_t r) const { return data_ + static_cast<size_t>(r) * row_bytes_; }
 
-  // Of f8_e4m3: the scales, how many a row of blocks has, and the row of blocks' matrix that row 0 of this slice is.
-  const float* scales() const { return scales_ == nullptr ? nullptr : scales_->data(); }
-  int64_t scale_stride() const { return F8Blocks(cols_); }
-  int64_t first_row() const { return first_row_; }
+  // Groups of kGroupRows rows; the last may be filled up with zeros.
+  int64_t n_groups() const { return (rows_ + kGroupRows - 1) / kGroupRows; }
+  size_t group_bytes() const { return group_bytes_; }
+  const std::byte* group(int64_t g) const { return data_ + static_cast<size_t>(g) * group_bytes_; }
+  std::span<const std::byte> packed() const { return {data_, static_cast<size_t>(n_groups()) * group_bytes_}; }
 
-  // Bytes this matrix owns because it was converted; 0 when it borrows.
-  size_t owned_bytes() const { return owned_ ? static_cast<size_t>(rows_) * row_bytes_ : 0; }
+  // Row r as f32. out: [cols].
+  void ReadRow(int64_t r, float* out) const;
 
-  // Rows [first, first + n) of this matrix, sharing its bytes; e.g. one expert of a stack, or gate of gate_up.
+  // Rows [first, first + n) of this matrix, sharing its bytes; first is a multiple of kGroupRows.
   Matrix Slice(int64_t first, int64_t n) const;
 
  private:
+  static Result<Matrix> WithShape(DType type, int64_t rows, int64_t cols);
+  // Takes memory and fills it by pack(g, out), for all groups.
+  Result<void> PackAll(const PackOptions& options, const std::function<void(int64_t g, std::byte* out)>& pack);
+
   DType type_ = DType::kF32;
   DType stored_type_ = DType::kF32;
   int64_t rows_ = 0;
   int64_t cols_ = 0;
-  size_t row_bytes_ = 0;
+  size_t group_bytes_ = 0;
   const std::byte* data_ = nullptr;
-  std::shared_ptr<std::byte[]> owned_;
-  std::shared_ptr<const std::vector<float>> scales_;
-  int64_t first_row_ = 0;
+  std::shared_ptr<const void> owner_;
 };
 
 }  // namespace quern::kernels

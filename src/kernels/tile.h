@@ -53,15 +53,16 @@ enum class RowForm : uint8_t {
 struct alignas(64) GroupX8 {
   int8_t q[256];
   float d[8];
-  int32_t sum[8];  // of q, per 32
+  int32_t start[8];  // -128 * sum of q, per 32: where a dot product with weights stored plus 128 begins
 };
 
 // 256 elements with one scale, d = max|x| / 127.
 struct alignas(64) GroupX8K {
   int8_t q[256];
-  int16_t sum[16];  // of q, per 16
+  int16_t sum16[16];  // of q, per 16
+  int16_t sum32[8];   // of q, per 32
   float d;
-  float pad[7];
+  float pad[3];
 };
 static_assert(sizeof(GroupX8) == 320 && sizeof(GroupX8K) == 320);
 
@@ -70,8 +71,8 @@ static_assert(sizeof(GroupX8) == 320 && sizeof(GroupX8K) == 320);
 // y[i * y_stride + o] = dot(x row i, weight row o) + bias[o] for i in [0, n), o in [0, n_out).
 // The operations that make one y value, and their order, depend on cols alone: not on n, n_out or neighbours.
 struct MatMulTile {
-  const std::byte* w;  // first of n_out rows
-  size_t w_row_bytes;
+  const std::byte* w;  // first of the groups that hold n_out rows, see packed_block.h
+  size_t group_bytes;
   int64_t cols;
   int n_out;
   const void* const* x;  // [n] pointers to rows in the kernel's RowForm
@@ -79,13 +80,7 @@ struct MatMulTile {
   float* y;
   int64_t y_stride;
   const float* bias;  // [n_out] or null
-  // f8_e4m3 only: a factor for each 128 x 128 block of the matrix, [.., scale_stride], and the row of the matrix that w
-  // points at: a tile may begin inside a block.
-  const float* scales = nullptr;
-  int64_t scale_stride = 0;
-  int64_t first_row = 0;
 };
-inline constexpr int kF8Block = 128;
 
 enum class KvType : uint8_t { kF16, kF32 };
 

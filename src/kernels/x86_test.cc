@@ -6,20 +6,24 @@
 
 #include "base/os/cpu.h"
 #include "kernels/dequantize.h"
+#include "kernels/matrix.h"
 #include "kernels/test_rows.h"
 #include "kernels/x86/x86.h"
 
 namespace quern::kernels {
 namespace {
 
-constexpr int kOut = 9;
-constexpr int kRows = 15;  // 8 + 4 + 2 + 1: every width of the inner loop
+constexpr int kOut = 37;  // two whole groups and a part of one
+constexpr int kRows = 31;
 
 struct Case {
   Case(DType type, int64_t cols) : bytes(RandomWeights(type, kOut, cols, 3)) {
+    const auto matrix = Matrix::Prepare(type, kOut, cols, bytes);
+    EXPECT_TRUE(matrix.has_value());
+    weights = *matrix;
     x = NormalFloats(static_cast<size_t>(kRows * cols), 4);
-    tile = {.w = bytes.data(),
-            .w_row_bytes = RowBytes(type, cols),
+    tile = {.w = weights.group(0),
+            .group_bytes = weights.group_bytes(),
             .cols = cols,
             .n_out = kOut,
             .x = pointers,
@@ -51,6 +55,7 @@ struct Case {
   }
 
   std::vector<std::byte> bytes;
+  Matrix weights;
   std::vector<float> x;
   std::vector<GroupX8> prepared;
   const void* pointers[kRows];

@@ -94,7 +94,7 @@ TEST_F(F8Model, LoadsAndCountsItsBytes) {
   for (const auto& [name, tensor] : tensors_) n_stored += tensor.bytes.size();
   EXPECT_EQ(n_parameters, (*model)->config().CountParameters());
   EXPECT_EQ(n_bytes, n_stored);
-  EXPECT_EQ((*model)->weight_bytes(), n_stored);  // mapped, scales in f32 as stored here
+  EXPECT_GE((*model)->weight_bytes(), n_stored);  // packed groups of rows may be filled up
 }
 
 TEST_F(F8Model, RefusesScalesThatAreNoNumbers) {

@@ -152,7 +152,7 @@ class Model {
   virtual const ModelConfig& config() const = 0;
   virtual const Checkpoint& checkpoint() const = 0;
   virtual std::vector<TensorClassInfo> DescribeTensors() const = 0;
-  // Bytes of the weights as computed with: mapped ones, and copies made where a type is converted on load.
+  // Bytes of the weights as computed with: matrices in their packed form, the embedding as mapped.
   virtual uint64_t weight_bytes() const = 0;
   // Bytes per stored key or value: 4 for a checkpoint in f32, else 2 (f16).
   virtual int kv_value_bytes() const = 0;

@@ -85,7 +85,7 @@ TEST_F(ModelLoad, TakesACompleteCheckpoint) {
   }
   EXPECT_EQ(n_parameters, (*model)->config().CountParameters());
   EXPECT_EQ(n_bytes, static_cast<uint64_t>(n_parameters) * 4);
-  EXPECT_EQ((*model)->weight_bytes(), n_bytes);
+  EXPECT_GE((*model)->weight_bytes(), n_bytes);  // packed groups of rows may be filled up
 }
 
 TEST_F(ModelLoad, NamesEachMissingTensor) {

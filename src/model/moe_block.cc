@@ -16,12 +16,9 @@ void Route(const MoeWeights& moe, const float* h, ForwardContext& ctx) {
   const auto n_experts = static_cast<size_t>(c.n_experts);
   const auto n_used = static_cast<size_t>(c.n_experts_used);
   float* logits = act.router.Get(n * n_experts);
-  kernels::MatMul({.weights = &moe.router_matrix,
-                   .x = ctx.In(h, c.d_model),
-                   .y = {logits, c.n_experts},
-                   .bias = nullptr,
-                   .gather = {}},
-                  act.matmul, ctx.pool);
+  kernels::MatMul(
+      {.weights = &moe.router, .x = ctx.In(h, c.d_model), .y = {logits, c.n_experts}, .bias = nullptr, .gather = {}},
+      act.matmul, ctx.pool);
   act.routed.resize(n * n_used);
   ctx.ForRows(c.n_experts, [&](int64_t row) {
     kernels::SelectExperts({logits + static_cast<size_t>(row) * n_experts, n_experts}, c.norm_topk_prob,
@@ -98,7 +95,7 @@ void AddShared(const MoeWeights& moe, const float* h, ForwardContext& ctx) {
   const std::array<kernels::MatMulJob, 3> jobs{{
       {.weights = &moe.shared.gate, .x = in, .y = {gate, d_ff}, .bias = nullptr, .gather = {}},
       {.weights = &moe.shared.up, .x = in, .y = {up, d_ff}, .bias = nullptr, .gather = {}},
-      {.weights = &moe.shared_gate_matrix, .x = in, .y = {weight, 1}, .bias = nullptr, .gather = {}},
+      {.weights = &moe.shared_gate, .x = in, .y = {weight, 1}, .bias = nullptr, .gather = {}},
   }};
   kernels::MatMul(jobs, act.matmul, ctx.pool);
   kernels::SiluMulRows(ctx.In(gate, d_ff), ctx.In(up, d_ff), d_ff, {gate, d_ff}, ctx.pool);

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/check.h"
+#include "base/os/large_memory.h"
 #include "kernels/dequantize.h"
 #include "model/architecture.h"
 #include "model/f8_scales.h"
@@ -37,7 +38,10 @@ void EmbeddingTable::Read(TokenId id, float* out) const {
 }
 
 WeightLoader::WeightLoader(const Checkpoint& checkpoint, const ProgressFn& progress)
-    : checkpoint_(checkpoint), progress_(progress), n_total_(checkpoint.n_bytes()) {}
+    : checkpoint_(checkpoint),
+      progress_(progress),
+      pool_(ThreadPool::AvailableThreads()),
+      n_total_(checkpoint.n_bytes()) {}
 
 Result<const StoredTensor*> WeightLoader::Take(std::string_view name, std::span<const int64_t> shape,
                                                std::string_view tensor_class) {
@@ -49,7 +53,6 @@ Result<const StoredTensor*> WeightLoader::Take(std::string_view name, std::span<
   sum->n_parameters += tensor->n_elements();
   sum->n_bytes += tensor->bytes.size();
   n_done_ += tensor->bytes.size();
-  n_bytes_ += tensor->bytes.size();
   if (progress_) progress_(n_done_, n_total_);
   return tensor;
 }
@@ -58,15 +61,19 @@ Result<kernels::Matrix> WeightLoader::MatrixOf(std::string_view name, int64_t ro
                                                std::string_view tensor_class) {
   const std::array<int64_t, 2> shape{rows, cols};
   QUERN_ASSIGN(const StoredTensor* tensor, Take(name, shape, tensor_class));
-  QUERN_ASSIGN(std::vector<float> scales, F8ScalesOf(*tensor, tensor_class));
-  auto matrix = tensor->dtype == DType::kF8E4M3
-                    ? kernels::Matrix::PrepareF8(rows, cols, tensor->bytes, std::move(scales))
-                    : kernels::Matrix::Prepare(tensor->dtype, rows, cols, tensor->bytes);
-  if (!matrix) return std::unexpected(matrix.error().WithContext(checkpoint_.Where(*tensor)));
-  if (const size_t owned = matrix->owned_bytes(); owned > 0) {
-    n_bytes_ += owned;
-    n_bytes_ -= tensor->bytes.size();
-  }
+  QUERN_ASSIGN(const std::vector<float> scales, F8ScalesOf(*tensor, tensor_class));
+  auto matrix = Pack(*tensor, tensor->dtype, rows, cols, tensor->bytes, scales);
+  os::ReleaseMappedPages(tensor->bytes);
+  return matrix;
+}
+
+Result<kernels::Matrix> WeightLoader::Pack(const StoredTensor& tensor, DType type, int64_t rows, int64_t cols,
+                                           std::span<const std::byte> data, std::span<const float> f8_scales) {
+  const kernels::PackOptions options{.arena = &arena_, .pool = &pool_};
+  auto matrix = type == DType::kF8E4M3 ? kernels::Matrix::PrepareF8(rows, cols, data, f8_scales, options)
+                                       : kernels::Matrix::Prepare(type, rows, cols, data, options);
+  if (!matrix) return std::unexpected(matrix.error().WithContext(checkpoint_.Where(tensor)));
+  n_bytes_ += matrix->packed().size();
   return matrix;
 }
 
@@ -78,7 +85,6 @@ Result<std::vector<float>> WeightLoader::F8ScalesOf(const StoredTensor& tensor, 
   QUERN_CHECK(sum != classes_.end());  // Take has counted the tensor itself
   sum->n_bytes += scales->bytes.size();
   n_done_ += scales->bytes.size();
-  n_bytes_ += static_cast<uint64_t>(scales->n_elements()) * sizeof(float);
   return ReadF32(*scales);
 }
 
@@ -101,19 +107,24 @@ Result<std::vector<float>> WeightLoader::ReadF32(const StoredTensor& tensor) con
 Result<std::vector<float>> WeightLoader::VectorOf(std::string_view name, int64_t size, std::string_view tensor_class) {
   const std::array<int64_t, 1> shape{size};
   QUERN_ASSIGN(const StoredTensor* tensor, Take(name, shape, tensor_class));
+  n_bytes_ += static_cast<uint64_t>(size) * sizeof(float);
   return ReadF32(*tensor);
 }
 
-Result<std::vector<float>> WeightLoader::F32MatrixOf(std::string_view name, int64_t rows, int64_t cols,
-                                                     std::string_view tensor_class) {
+Result<kernels::Matrix> WeightLoader::F32MatrixOf(std::string_view name, int64_t rows, int64_t cols,
+                                                  std::string_view tensor_class) {
   const std::array<int64_t, 2> shape{rows, cols};
-  QUERN_ASSIGN(const StoredTensor* tensor, Take(name, shape, tensor_class));
-  return ReadF32(*tensor);
+  const StoredTensor* stored = checkpoint_.Find(name);
+  const bool flat = rows == 1 && stored != nullptr && stored->shape.size() == 1;
+  QUERN_ASSIGN(const StoredTensor* tensor, Take(name, std::span(shape).subspan(flat ? 1 : 0), tensor_class));
+  QUERN_ASSIGN(const std::vector<float> values, ReadF32(*tensor));
+  return Pack(*tensor, DType::kF32, rows, cols, std::as_bytes(std::span(values)), {});
 }
 
 Result<EmbeddingTable> WeightLoader::EmbeddingOf(std::string_view name, int64_t rows, int64_t cols) {
   const std::array<int64_t, 2> shape{rows, cols};
   QUERN_ASSIGN(const StoredTensor* tensor, Take(name, shape, "embedding"));
+  n_bytes_ += tensor->bytes.size();
   if (!kernels::CanDequantize(tensor->dtype)) {
     return Error(Code::kUnsupported, fmt::format("{}: type {}, expected f32, f16, bf16 or a block type",
                                                  checkpoint_.Where(*tensor), Info(tensor->dtype).name));
@@ -176,8 +187,6 @@ Result<MoeWeights> WeightLoader::Moe(const std::string& prefix) {
   const ModelConfig& c = config();
   MoeWeights w;
   QUERN_ASSIGN(w.router, F32MatrixOf(prefix + "gate.weight", c.n_experts, c.d_model, "router"));
-  QUERN_ASSIGN(w.router_matrix,
-               kernels::Matrix::Prepare(DType::kF32, c.n_experts, c.d_model, std::as_bytes(std::span(w.router))));
   w.experts.reserve(static_cast<size_t>(c.n_experts));
   for (int e = 0; e < c.n_experts; ++e) {
     QUERN_ASSIGN(FfnWeights expert, Ffn(fmt::format("{}experts.{}.", prefix, e), c.d_ff_expert, "experts"));
@@ -189,15 +198,8 @@ Result<MoeWeights> WeightLoader::Moe(const std::string& prefix) {
 
 Result<void> WeightLoader::SharedExpert(const std::string& prefix, MoeWeights& moe) {
   const ModelConfig& c = config();
-  const std::string gate = prefix + "shared_expert_gate.weight";
-  const StoredTensor* stored = checkpoint_.Find(gate);
-  if (stored != nullptr && stored->shape.size() == 1) {  // some GGUF converters drop the dim of one
-    QUERN_ASSIGN(moe.shared_gate, VectorOf(gate, c.d_model, "router"));
-  } else {
-    QUERN_ASSIGN(moe.shared_gate, F32MatrixOf(gate, 1, c.d_model, "router"));
-  }
-  QUERN_ASSIGN(moe.shared_gate_matrix,
-               kernels::Matrix::Prepare(DType::kF32, 1, c.d_model, std::as_bytes(std::span(moe.shared_gate))));
+  // Some GGUF converters drop the gate's dim of one.
+  QUERN_ASSIGN(moe.shared_gate, F32MatrixOf(prefix + "shared_expert_gate.weight", 1, c.d_model, "router"));
   QUERN_ASSIGN(moe.shared, Ffn(prefix + "shared_expert.", c.d_ff_shared, "experts"));
   return {};
 }

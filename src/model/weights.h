@@ -1,5 +1,5 @@
-// A checkpoint's tensors as the forward pass reads them. Const after LoadWeights; matrices are views into the
-// checkpoint's mapping unless their type had to be converted.
+// A checkpoint's tensors as the forward pass reads them. Const after LoadWeights. Matrices are packed while loading; of
+// the checkpoint's mapping only the embedding stays in use.
 #pragma once
 
 #include <cstddef>
@@ -51,12 +51,10 @@ struct FfnWeights {
 };
 
 struct MoeWeights {
-  std::vector<float> router;           // [n_experts, d_model]: always f32, so that no type decides which experts run
-  kernels::Matrix router_matrix;       // view of router
-  std::vector<FfnWeights> experts;     // d_ff_expert wide
-  std::vector<float> shared_gate;      // [d_model]; empty without a shared expert
-  kernels::Matrix shared_gate_matrix;  // view of shared_gate
-  FfnWeights shared;                   // d_ff_shared wide
+  kernels::Matrix router;           // [n_experts, d_model]: always f32, so that no type decides which experts run
+  std::vector<FfnWeights> experts;  // d_ff_expert wide
+  kernels::Matrix shared_gate;      // [1, d_model], f32; empty without a shared expert
+  FfnWeights shared;                // d_ff_shared wide
 };
 
 struct LayerWeights {
@@ -86,7 +84,7 @@ struct Weights {
 
   kernels::KvType kv_type = kernels::KvType::kF16;  // f32 when the first attention layer's matrices are
   std::vector<TensorClassInfo> classes;
-  uint64_t n_bytes = 0;  // as computed with
+  uint64_t n_bytes = 0;  // as computed with: packed matrices, vectors, the embedding
 };
 
 // Takes tensors out of a checkpoint by name, checks their shapes, and remembers which were taken.
@@ -101,8 +99,8 @@ class WeightLoader {
   // tensor.
   Result<kernels::Matrix> MatrixOf(std::string_view name, int64_t rows, int64_t cols, std::string_view tensor_class);
   Result<std::vector<float>> VectorOf(std::string_view name, int64_t size, std::string_view tensor_class);
-  Result<std::vector<float>> F32MatrixOf(std::string_view name, int64_t rows, int64_t cols,
-                                         std::string_view tensor_class);
+  // The same converted to f32, whatever the checkpoint holds; one row may be stored without its dim of one.
+  Result<kernels::Matrix> F32MatrixOf(std::string_view name, int64_t rows, int64_t cols, std::string_view tensor_class);
   Result<EmbeddingTable> EmbeddingOf(std::string_view name, int64_t rows, int64_t cols);
 
   // The weights of a norm that multiplies: 1 is added where the file stores the distance from one.
@@ -138,9 +136,13 @@ class WeightLoader {
   // Empty for a tensor without scales. Errors: as FindF8Scales.
   Result<std::vector<float>> F8ScalesOf(const StoredTensor& tensor, std::string_view tensor_class);
   Result<std::vector<float>> ReadF32(const StoredTensor& tensor) const;
+  Result<kernels::Matrix> Pack(const StoredTensor& tensor, DType type, int64_t rows, int64_t cols,
+                               std::span<const std::byte> data, std::span<const float> f8_scales);
 
   const Checkpoint& checkpoint_;
   const ProgressFn& progress_;
+  kernels::PackedArena arena_;
+  ThreadPool pool_;  // packs; nobody computes while a model loads
   std::set<std::string, std::less<>> taken_;
   std::vector<ClassSum> classes_;
   uint64_t n_done_ = 0;

@@ -37,7 +37,7 @@ void ToX8(const float* x, int64_t n, GroupX8* out) {
       const int64_t left = n - begin - 32 * b;
       int8_t* q = out->q + 32 * b;
       out->d[b] = QuantizeBlock(x + begin + 32 * b, left < 32 ? left : 32, q);
-      for (int j = 0; j < 32; ++j) out->sum[b] += q[j];
+      for (int j = 0; j < 32; ++j) out->start[b] -= 128 * q[j];
     }
   }
 }
@@ -47,7 +47,10 @@ void ToX8K(const float* x, int64_t n, GroupX8K* out) {
     std::memset(out, 0, sizeof(*out));
     const int64_t left = n - begin;
     out->d = QuantizeBlock(x + begin, left < 256 ? left : 256, out->q);
-    for (int j = 0; j < 256; ++j) out->sum[j / 16] = static_cast<int16_t>(out->sum[j / 16] + out->q[j]);
+    for (int j = 0; j < 256; ++j) {
+      out->sum16[j / 16] = static_cast<int16_t>(out->sum16[j / 16] + out->q[j]);
+      out->sum32[j / 32] = static_cast<int16_t>(out->sum32[j / 32] + out->q[j]);
+    }
   }
 }
 

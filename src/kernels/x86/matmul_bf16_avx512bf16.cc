@@ -1,6 +1,7 @@
 #include <immintrin.h>
 
-#include "kernels/x86/tile-inl.h"
+#include "kernels/x86/lanes_avx512-inl.h"
+#include "kernels/x86/packed_tile-inl.h"
 #include "kernels/x86/x86.h"
 
 namespace quern::kernels::avx512bf16 {
@@ -8,35 +9,36 @@ namespace {
 
 inline __m512bh AsBf16(__m512i v) { return reinterpret_cast<__m512bh>(v); }
 
-// Rows of x are filled up with zeros to 64 bytes, so only weights need a mask at the end.
+// Rows of x are filled up with zeros to 64 bytes, so the last pair is whole.
 struct Bf16Kernel {
-  using X = uint16_t;
-  static constexpr int kMaxRows = 8;
+  using V = Lanes512;
+  static constexpr int kMaxColumns = 12;
+  static constexpr int64_t kSumPairs = 128;  // short chains keep rounding small
 
   template <int N>
-  static void Dot(const std::byte* row, const uint16_t* const* x, int64_t cols, float* out) {
-    __m512 even[N];
-    __m512 odd[N];
-    for (int i = 0; i < N; ++i) even[i] = odd[i] = _mm512_setzero_ps();
-    int64_t c = 0;
-    for (; c + 64 <= cols; c += 64) {
-      const __m512i w0 = _mm512_loadu_si512(row + 2 * c);
-      const __m512i w1 = _mm512_loadu_si512(row + 2 * c + 64);
-#pragma GCC unroll 8
-      for (int i = 0; i < N; ++i) {
-        even[i] = _mm512_dpbf16_ps(even[i], AsBf16(w0), AsBf16(_mm512_load_si512(x[i] + c)));
-        odd[i] = _mm512_dpbf16_ps(odd[i], AsBf16(w1), AsBf16(_mm512_load_si512(x[i] + c + 32)));
+  static void Columns(const std::byte* group, int /*part*/, int64_t cols, const void* const* x, __m512* out) {
+    const int64_t n_pairs = (cols + 1) / 2;
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) out[i] = _mm512_setzero_ps();
+    for (int64_t begin = 0; begin < n_pairs; begin += kSumPairs) {
+      const int64_t end = begin + kSumPairs < n_pairs ? begin + kSumPairs : n_pairs;
+      __m512 sum[N];
+#pragma GCC unroll 16
+      for (int i = 0; i < N; ++i) sum[i] = _mm512_setzero_ps();
+#pragma GCC unroll 1
+      for (int64_t pair = begin; pair < end; ++pair) {
+        const std::byte* line = group + 64 * pair;
+        Prefetch<N, 64>(line);
+        const __m512i w = V::Load(line);
+#pragma GCC unroll 16
+        for (int i = 0; i < N; ++i) {
+          const __m512i two = V::Broadcast32(static_cast<const uint16_t*>(x[i]) + 2 * pair);
+          sum[i] = _mm512_dpbf16_ps(sum[i], AsBf16(w), AsBf16(two));
+        }
       }
+#pragma GCC unroll 16
+      for (int i = 0; i < N; ++i) out[i] = _mm512_add_ps(out[i], sum[i]);
     }
-    for (; c < cols; c += 32) {
-      const int64_t rest = cols - c;
-      const __mmask32 m = rest >= 32 ? 0xFFFFFFFFU : (1U << rest) - 1;
-      const __m512i w = _mm512_maskz_loadu_epi16(m, row + 2 * c);
-      for (int i = 0; i < N; ++i) {
-        even[i] = _mm512_dpbf16_ps(even[i], AsBf16(w), AsBf16(_mm512_load_si512(x[i] + c)));
-      }
-    }
-    for (int i = 0; i < N; ++i) out[i] = _mm512_reduce_add_ps(_mm512_add_ps(even[i], odd[i]));
   }
 };
 

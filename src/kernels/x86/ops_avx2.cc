@@ -49,7 +49,7 @@ void ToX8(const float* x, int64_t n, GroupX8* out) {
     for (int b = 0; b < 8 && begin + 32 * b < n; ++b) {
       int8_t* q = out->q + 32 * b;
       out->d[b] = QuantizeBlock<4>(x + begin + 32 * b, n - begin - 32 * b, q);
-      out->sum[b] = Sum16(q) + Sum16(q + 16);
+      out->start[b] = -128 * (Sum16(q) + Sum16(q + 16));
     }
   }
 }
@@ -57,7 +57,13 @@ void ToX8(const float* x, int64_t n, GroupX8* out) {
 void ToX8K(const float* x, int64_t n, GroupX8K* out) {
   for (int64_t begin = 0; begin < n; begin += 256, ++out) {
     out->d = QuantizeBlock<32>(x + begin, n - begin, out->q);
-    for (int k = 0; k < 16; ++k) out->sum[k] = static_cast<int16_t>(Sum16(out->q + 16 * k));
+    for (int k = 0; k < 8; ++k) {
+      const int first = Sum16(out->q + 32 * k);
+      const int second = Sum16(out->q + 32 * k + 16);
+      out->sum16[2 * k] = static_cast<int16_t>(first);
+      out->sum16[2 * k + 1] = static_cast<int16_t>(second);
+      out->sum32[k] = static_cast<int16_t>(first + second);
+    }
     __builtin_memset(out->pad, 0, sizeof(out->pad));
   }
 }

@@ -55,8 +55,8 @@ void ToX8(const float* x, int64_t n, GroupX8* out) {
     for (int k = 0; k < 4; ++k) {
       alignas(64) int64_t sums[8];
       _mm512_store_si512(sums, SumsOf4(out->q + 64 * k));
-      out->sum[2 * k] = static_cast<int32_t>(sums[0] + sums[1] + sums[2] + sums[3]);
-      out->sum[2 * k + 1] = static_cast<int32_t>(sums[4] + sums[5] + sums[6] + sums[7]);
+      out->start[2 * k] = static_cast<int32_t>(-128 * (sums[0] + sums[1] + sums[2] + sums[3]));
+      out->start[2 * k + 1] = static_cast<int32_t>(-128 * (sums[4] + sums[5] + sums[6] + sums[7]));
     }
   }
 }
@@ -68,7 +68,10 @@ void ToX8K(const float* x, int64_t n, GroupX8K* out) {
     for (int k = 0; k < 4; ++k) {
       alignas(64) int64_t sums[8];
       _mm512_store_si512(sums, SumsOf4(out->q + 64 * k));
-      for (int j = 0; j < 4; ++j) out->sum[4 * k + j] = static_cast<int16_t>(sums[2 * j] + sums[2 * j + 1]);
+      for (int j = 0; j < 4; ++j) out->sum16[4 * k + j] = static_cast<int16_t>(sums[2 * j] + sums[2 * j + 1]);
+      for (int j = 0; j < 2; ++j) {
+        out->sum32[2 * k + j] = static_cast<int16_t>(sums[4 * j] + sums[4 * j + 1] + sums[4 * j + 2] + sums[4 * j + 3]);
+      }
     }
     __builtin_memset(out->pad, 0, sizeof(out->pad));
   }
