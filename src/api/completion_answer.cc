@@ -6,8 +6,6 @@
 
 #include "api/answer.h"
 #include "api/completion_choice.h"
-#include "api/ids.h"
-#include "api/json_writer.h"
 
 namespace quern::api {
 
@@ -18,13 +16,13 @@ namespace {
 class CompletionAnswer final : public Answer {
  public:
   CompletionAnswer(std::shared_ptr<Exchange> exchange, std::shared_ptr<const ServedModel> model,
-                   CompletionRequest request)
+                   CompletionRequest request, std::unique_ptr<CompletionWriter> writer)
       : Answer(std::move(exchange), std::move(model), request.fields.stream),
         request_(std::move(request)),
-        id_("cmpl-" + NewUuid()),
-        created_(UnixSecondsNow()) {}
+        writer_(std::move(writer)) {}
 
   void Run() {
+    writer_->Attach(exchange(), turn_);
     std::vector<engine::GenerateRequest> requests;
     const bool score_prompt = request_.echo && request_.logprobs >= 0;
     for (const CompletionPrompt& prompt : request_.prompts) {
@@ -43,7 +41,6 @@ class CompletionAnswer final : public Answer {
       }
     }
     done_.assign(choices_.size(), 0);
-    prompt_ids_sent_.assign(choices_.size(), 0);
     cached_.assign(choices_.size(), 0);
     n_open_ = choices_.size();
     Start(std::move(requests));
@@ -67,16 +64,15 @@ class CompletionAnswer final : public Answer {
     cached_[index] = event.n_cached;
     if (stream()) {
       WriteDelta(index);
-      WriteFinish(index);
+      writer_->EndChoice(index, EndOf(index), UsageOf(index));
     }
     done_[index] = 1;
     if (--n_open_ > 0) return;
     SumUsage();
     if (stream()) {
-      if (request_.fields.include_usage) WriteUsageChunk();
-      exchange().FinishSse();
+      writer_->End(usage_);
     } else {
-      exchange().SendJson(200, WholeJson());
+      exchange().SendJson(200, writer_->Whole(WholeChoices(), usage_));
     }
     Done(usage_);
   }
@@ -91,11 +87,8 @@ class CompletionAnswer final : public Answer {
     }
   }
 
-  // ---- stream ----
-
   void OnAdmitted() override {
-    exchange().StartSse();
-    for (size_t i = 0; i < choices_.size() && request_.shape == CompletionShape::kFim; ++i) WriteRole(i);
+    writer_->Begin();
     WritePending();
   }
 
@@ -105,108 +98,22 @@ class CompletionAnswer final : public Answer {
     }
   }
 
-  void WriteKeepAlive() override { exchange().WriteComment("keep-alive"); }
+  void WriteKeepAlive() override { writer_->KeepAlive(); }
 
-  void BeginObject(JsonWriter& json) {
-    const bool fim = request_.shape == CompletionShape::kFim;
-    json.BeginObject();
-    json.Key("id").String(id_);
-    json.Key("object").String(!fim ? "text_completion" : stream() ? "chat.completion.chunk" : "chat.completion");
-    json.Key("created").Int(created_);
-    json.Key("model").String(request_.fields.model_name);
-    json.Key("system_fingerprint").Null();
-    json.Key("choices").BeginArray();
-  }
+  void WriteFailure(const ApiError& error) override { writer_->Fail(error); }
 
-  void WriteIds(JsonWriter& json, std::string_view key, const std::vector<engine::TokenId>& ids) {
-    json.Key(key).BeginArray();
-    for (const engine::TokenId id : ids) json.Int(id);
-    json.EndArray();
-  }
-
-  void WriteChoice(JsonWriter& json, size_t number, const CompletionDelta& delta, std::string_view finish_reason) {
-    json.BeginObject();
-    if (request_.shape == CompletionShape::kFim) {
-      json.Key("index").Int(static_cast<int64_t>(number));
-      json.Key(stream() ? "delta" : "message").BeginObject();
-      if (!stream()) json.Key("role").String("assistant");
-      if (!stream() || finish_reason.empty()) json.Key("content").String(delta.text);
-      json.EndObject();
-    } else {
-      json.Key("text").String(delta.text);
-      json.Key("index").Int(static_cast<int64_t>(number));
-      json.Key("logprobs");
-      if (request_.logprobs >= 0 && finish_reason.empty() == stream()) {
-        WriteLegacyLogprobs(json, *model().tokenizer, delta.logprobs, request_.logprobs > 0);
-      } else {
-        json.Null();
-      }
-    }
-    json.Key("finish_reason");
-    if (finish_reason.empty()) {
-      json.Null();
-    } else {
-      json.String(finish_reason);
-    }
-    if (request_.fields.return_token_ids) {
-      const size_t index = stream() ? number : 0;
-      if (!stream() || prompt_ids_sent_[index] == 0) {
-        const size_t prompt = number / static_cast<size_t>(request_.fields.n);
-        WriteIds(json, "prompt_token_ids", request_.prompts[prompt].tokens);
-      }
-      if (stream()) prompt_ids_sent_[index] = 1;
-      WriteIds(json, "token_ids", delta.token_ids);
-    }
-    json.EndObject();
-  }
-
-  void WriteChunk(size_t index, const CompletionDelta& delta, std::string_view finish_reason) {
-    JsonWriter json;
-    BeginObject(json);
-    WriteChoice(json, index, delta, finish_reason);
-    json.EndArray();
-    if (request_.fields.include_usage) {
-      json.Key("usage");
-      if (request_.fields.continuous_usage) {
-        Usage now{static_cast<int>(PromptOf(index).tokens.size()), 0, choices_[index]->n_generated()};
-        WriteUsage(json, now, true);
-      } else {
-        json.Null();
-      }
-    }
-    json.EndObject();
-    exchange().WriteData(json.text());
-  }
-
-  // Chat-shaped streams begin with each choice's role, by itself.
-  void WriteRole(size_t index) {
-    JsonWriter json;
-    BeginObject(json);
-    json.BeginObject().Key("index").Int(static_cast<int64_t>(index));
-    json.Key("delta").BeginObject().Key("role").String("assistant").Key("content").String("").EndObject();
-    json.Key("finish_reason").Null().EndObject().EndArray();
-    if (request_.fields.include_usage) json.Key("usage").Null();
-    json.EndObject();
-    exchange().WriteData(json.text());
-  }
-
+  // A stream answers every choice it runs (best_of = n), so that index and number are the same.
   void WriteDelta(size_t index) {
-    if (!choices_[index]->has_pending()) return;
-    WriteChunk(index, choices_[index]->Take(), "");
+    if (choices_[index]->has_pending()) writer_->Delta(index, choices_[index]->Take(), UsageOf(index));
   }
 
-  void WriteFinish(size_t index) { WriteChunk(index, {}, choices_[index]->finish_reason()); }
-
-  void WriteUsageChunk() {
-    JsonWriter json;
-    BeginObject(json);
-    json.EndArray().Key("usage");
-    WriteUsage(json, usage_, true);
-    json.EndObject();
-    exchange().WriteData(json.text());
+  Usage UsageOf(size_t index) const {
+    return {static_cast<int>(PromptOf(index).tokens.size()), cached_[index], choices_[index]->n_generated()};
   }
 
-  // ---- whole ----
+  CompletionEnd EndOf(size_t index) const {
+    return {choices_[index]->finish_reason(), std::string(choices_[index]->matched_stop())};
+  }
 
   // Which choices of prompt i are answered, best first when best_of asks for a selection.
   std::vector<size_t> Selected(size_t prompt) const {
@@ -223,27 +130,19 @@ class CompletionAnswer final : public Answer {
     return order;
   }
 
-  std::string WholeJson() {
-    JsonWriter json;
-    BeginObject(json);
-    size_t number = 0;
+  std::vector<WholeCompletion> WholeChoices() {
+    std::vector<WholeCompletion> whole;
     for (size_t prompt = 0; prompt < request_.prompts.size(); ++prompt) {
-      for (const size_t index : Selected(prompt)) {
-        WriteChoice(json, number++, choices_[index]->Take(), choices_[index]->finish_reason());
-      }
+      for (const size_t index : Selected(prompt)) whole.push_back({choices_[index]->Take(), EndOf(index)});
     }
-    json.EndArray().Key("usage");
-    WriteUsage(json, usage_, true);
-    json.EndObject();
-    return json.Take();
+    return whole;
   }
 
   const CompletionRequest request_;
-  const std::string id_;
-  const int64_t created_;
+  const std::unique_ptr<CompletionWriter> writer_;
+  const CompletionTurn turn_{request_, model()};
   std::vector<std::unique_ptr<CompletionChoice>> choices_;
   std::vector<char> done_;
-  std::vector<char> prompt_ids_sent_;
   std::vector<int> cached_;
   size_t n_open_ = 0;
   Usage usage_;
@@ -252,8 +151,9 @@ class CompletionAnswer final : public Answer {
 }  // namespace
 
 void AnswerCompletion(std::shared_ptr<Exchange> exchange, std::shared_ptr<const ServedModel> model,
-                      CompletionRequest request) {
-  std::make_shared<CompletionAnswer>(std::move(exchange), std::move(model), std::move(request))->Run();
+                      CompletionRequest request, std::unique_ptr<CompletionWriter> writer) {
+  std::make_shared<CompletionAnswer>(std::move(exchange), std::move(model), std::move(request), std::move(writer))
+      ->Run();
 }
 
 }  // namespace quern::api

@@ -34,6 +34,8 @@ class CompletionChoice {
   CompletionDelta Take();
   bool has_pending() const { return !pending_.empty(); }
   const std::string& finish_reason() const { return finish_reason_; }
+  // The client's stop string that ended the text; empty = none did.
+  std::string_view matched_stop() const { return stops_.matched_stop(); }
   int n_generated() const { return n_generated_; }
   // Mean log-probability of the generated tokens, for best_of.
   double mean_logprob() const { return n_generated_ == 0 ? 0 : sum_logprob_ / n_generated_; }

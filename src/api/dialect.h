@@ -26,4 +26,10 @@ extern const Dialect kOpenAiDialect;
 // {"code":...,"message":...,"request_id":...}; api.md D.6.
 extern const Dialect kDashScopeDialect;
 
+// {"error":{"code":400,"message":...,"type":...}}; api.md H.1.
+extern const Dialect kLlamaCppDialect;
+
+// {"error":"message"}; api.md H.3.
+extern const Dialect kOllamaDialect;
+
 }  // namespace quern::api

@@ -158,6 +158,8 @@ ApiResult<void> ReadShapeOptions(const ObjectReader& body, const Limits& limits,
   return {};
 }
 
+}  // namespace
+
 void AddImplicitStops(const ServedModel& model, bool fim, CompletionRequest& request) {
   if (request.fields.ignore_eos) return;
   const auto add = [&](std::string_view text) {
@@ -169,8 +171,6 @@ void AddImplicitStops(const ServedModel& model, bool fim, CompletionRequest& req
   if (!fim) return;
   for (const std::string_view text : kFimStops) add(text);
 }
-
-}  // namespace
 
 ApiResult<CompletionRequest> ReadCompletionRequest(const ObjectReader& body, const ServedModel& model,
                                                    const Limits& limits, CompletionShape shape) {

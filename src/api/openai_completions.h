@@ -38,4 +38,8 @@ struct CompletionRequest {
 ApiResult<CompletionRequest> ReadCompletionRequest(const ObjectReader& body, const ServedModel& model,
                                                    const Limits& limits, CompletionShape shape);
 
+// The tokens that end a completion beside what the client named: ends of text, and the fill-in-the-middle markers when
+// the prompt is one.
+void AddImplicitStops(const ServedModel& model, bool fim, CompletionRequest& request);
+
 }  // namespace quern::api

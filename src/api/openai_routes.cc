@@ -10,6 +10,7 @@
 #include "api/json_writer.h"
 #include "api/openai_chat.h"
 #include "api/openai_chat_writer.h"
+#include "api/openai_completion_writer.h"
 #include "api/openai_completions.h"
 #include "api/request_body.h"
 #include "api/service_context.h"
@@ -97,7 +98,7 @@ void CompletionsAs(const Call& call, CompletionShape shape) {
     return ReadCompletionRequest(body, *model, exchange.limits(), shape);
   }();
   if (!request) return exchange.SendError(request.error());
-  AnswerCompletion(call.exchange, std::move(model), std::move(*request));
+  AnswerCompletion(call.exchange, std::move(model), std::move(*request), NewOpenAiCompletionWriter());
 }
 
 void Completions(const Call& call) { CompletionsAs(call, CompletionShape::kText); }

@@ -1,6 +1,7 @@
 #include "api/server_routes.h"
 
 #include "api/json_writer.h"
+#include "api/openapi.h"
 #include "api/service_context.h"
 
 namespace quern::api {
@@ -27,11 +28,14 @@ void Metrics(const Call& call) {
                           call.service.metrics->Render(*call.service.models));
 }
 
+void Describe(const Call& call) { call.exchange->SendJson(200, OpenApiJson(*call.service.routes)); }
+
 constexpr Mount kHealthMounts[] = {{"", RoutePrefix::kBare}, {"/v1", RoutePrefix::kV1}};
 
 constexpr Route kRoutes[] = {
     {"root", "GET", "/", kRootMount, &kOpenAiDialect, Root, "Say that the server runs", true},
     {"health", "GET", "/health", kHealthMounts, &kOpenAiDialect, Health, "Say whether requests are taken", true},
+    {"openapi", "GET", "/openapi.json", kRootMount, &kOpenAiDialect, Describe, "This description", true},
     {"metrics", "GET", "/metrics", kRootMount, &kOpenAiDialect, Metrics, "Figures in Prometheus text format"},
 };
 

@@ -1,4 +1,4 @@
-// The server's own operations: /, /health, /metrics.
+// The server's own operations: /, /health, /metrics, /openapi.json.
 #pragma once
 
 #include <span>

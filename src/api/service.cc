@@ -5,6 +5,8 @@
 #include <array>
 
 #include "api/dashscope_routes.h"
+#include "api/llamacpp_routes.h"
+#include "api/ollama_routes.h"
 #include "api/openai_routes.h"
 #include "api/segmind_routes.h"
 #include "api/server_routes.h"
@@ -61,7 +63,8 @@ void AnswerOptions(Exchange& exchange, std::string_view cors_origin) {
 }
 
 const RouteTable& Routes() {
-  static const std::array tables = {OpenAiRoutes(), DashScopeRoutes(), SegmindRoutes(), ServerRoutes()};
+  static const std::array tables = {OpenAiRoutes(),   DashScopeRoutes(), SegmindRoutes(),
+                                    LlamaCppRoutes(), OllamaRoutes(),    ServerRoutes()};
   static const RouteTable table(tables);
   return table;
 }
@@ -83,6 +86,7 @@ bool ServiceContext::Admit(Exchange& exchange) const {
 Service::Service(ServiceOptions options, std::shared_ptr<const ModelRegistry> models) {
   context_.options = std::move(options);
   context_.models = std::move(models);
+  context_.routes = &Routes();
 }
 
 void Service::Handle(HttpRequest request, std::shared_ptr<ResponseSink> sink) {

@@ -1,0 +1,110 @@
+#include "api/ollama_routes.h"
+
+#include "api/chat_answer.h"
+#include "api/json_writer.h"
+#include "api/ollama_chat.h"
+#include "api/request_body.h"
+#include "api/service_context.h"
+
+namespace quern::api {
+
+namespace json = boost::json;
+
+namespace {
+
+using ReadRequest = ApiResult<ChatRequest> (*)(json::object, const ServedModel&, const Limits&);
+
+void AnswerWith(const Call& call, ReadRequest read, OllamaShape shape) {
+  Exchange& exchange = *call.exchange;
+  if (!call.service.Admit(exchange)) return;
+  std::shared_ptr<const ServedModel> model;
+  ApiResult<ChatRequest> request = [&]() -> ApiResult<ChatRequest> {
+    QUERN_API_ASSIGN(json::value document, ReadBody(exchange));
+    QUERN_API_ASSIGN(model, ReadOllamaModel(document.get_object(), *call.service.models));
+    return read(std::move(document.get_object()), *model, exchange.limits());
+  }();
+  if (!request) return exchange.SendError(request.error());
+  AnswerChat(call.exchange, std::move(model), std::move(*request), NewOllamaWriter(shape));
+}
+
+void Chat(const Call& call) { AnswerWith(call, ReadOllamaChat, OllamaShape::kMessage); }
+void Generate(const Call& call) { AnswerWith(call, ReadOllamaGenerate, OllamaShape::kResponse); }
+
+void WriteDetails(JsonWriter& out, const ServedModel& model) {
+  const std::string& architecture = model.backend->info().architecture;
+  out.Key("details").BeginObject().Key("parent_model").String("").Key("format").String("gguf");
+  out.Key("family").String(architecture).Key("families").BeginArray().String(architecture).EndArray();
+  out.Key("parameter_size").String("").Key("quantization_level").String("").EndObject();
+}
+
+void WriteListing(JsonWriter& out, std::string_view name, const ServedModel& model) {
+  out.BeginObject().Key("name").String(name).Key("model").String(name);
+  out.Key("size").Int(0).Key("digest").String("");
+  WriteDetails(out, model);
+}
+
+void Tags(const Call& call) {
+  JsonWriter out;
+  out.BeginObject().Key("models").BeginArray();
+  for (const auto& listing : call.service.models->listings()) {
+    WriteListing(out, listing.id, *listing.model);
+    out.Key("modified_at").String(OllamaTime(listing.model->created * 1000)).EndObject();
+  }
+  out.EndArray().EndObject();
+  call.exchange->SendJson(200, out.Take());
+}
+
+void Running(const Call& call) {
+  JsonWriter out;
+  out.BeginObject().Key("models").BeginArray();
+  for (const auto& model : call.service.models->models()) {
+    WriteListing(out, model->id, *model);
+    out.Key("size_vram").Int(0).Key("context_length").Int(model->context_length()).EndObject();
+  }
+  out.EndArray().EndObject();
+  call.exchange->SendJson(200, out.Take());
+}
+
+void Show(const Call& call) {
+  Exchange& exchange = *call.exchange;
+  std::shared_ptr<const ServedModel> model;
+  const ApiResult<void> found = [&]() -> ApiResult<void> {
+    QUERN_API_ASSIGN(json::value document, ReadBody(exchange));
+    json::object& body = document.get_object();
+    if (const json::value* name = body.if_contains("name"); name != nullptr && !body.contains("model")) {
+      const json::value copy = *name;
+      body["model"] = copy;
+    }
+    QUERN_API_ASSIGN(model, ReadOllamaModel(body, *call.service.models));
+    return {};
+  }();
+  if (!found) return exchange.SendError(found.error());
+  const std::string& architecture = model->backend->info().architecture;
+  JsonWriter out;
+  out.BeginObject().Key("template").SanitizedString(model->chat_format->template_source());
+  WriteDetails(out, *model);
+  out.Key("model_info").BeginObject().Key("general.architecture").String(architecture);
+  out.Key(architecture + ".context_length").Int(model->context_length()).EndObject();
+  out.Key("capabilities").BeginArray().String("completion").String("tools").EndArray();
+  out.Key("modified_at").String(OllamaTime(model->created * 1000)).EndObject();
+  exchange.SendJson(200, out.Take());
+}
+
+void Version(const Call& call) { call.exchange->SendJson(200, R"({"version":"0.12.0"})"); }
+
+constexpr Mount kMounts[] = {{"/api", RoutePrefix::kBare}};
+
+constexpr Route kRoutes[] = {
+    {"ollama.chat", "POST", "/chat", kMounts, &kOllamaDialect, Chat, "Answer a conversation (Ollama)"},
+    {"ollama.generate", "POST", "/generate", kMounts, &kOllamaDialect, Generate, "Answer a prompt (Ollama)"},
+    {"ollama.tags", "GET", "/tags", kMounts, &kOllamaDialect, Tags, "List the models (Ollama)"},
+    {"ollama.show", "POST", "/show", kMounts, &kOllamaDialect, Show, "Describe a model (Ollama)"},
+    {"ollama.ps", "GET", "/ps", kMounts, &kOllamaDialect, Running, "List the loaded models (Ollama)"},
+    {"ollama.version", "GET", "/version", kMounts, &kOllamaDialect, Version, "The protocol's version (Ollama)", true},
+};
+
+}  // namespace
+
+std::span<const Route> OllamaRoutes() { return kRoutes; }
+
+}  // namespace quern::api
