@@ -68,7 +68,9 @@ Result<std::vector<BenchRow>> Measure(const Settings& settings, const std::files
     ProgressBar bar(fmt::format("loading {}", path.filename().string()));
     model::LoadOptions load;
     load.progress = [&](uint64_t done, uint64_t total) { bar.Show(done, total); };
-    QUERN_ASSIGN(model, model::Model::Load(path, load));
+    QUERN_ASSIGN(std::shared_ptr<const model::Checkpoint> checkpoint, model::Checkpoint::Open(path));
+    load.packed = FindPacked(*checkpoint);
+    QUERN_ASSIGN(model, model::Model::Load(std::move(checkpoint), load));
   }
   ProgressBar bar(fmt::format("measuring {}", ModelName(settings, path)));
   return RunBench(*model, options, [&](uint64_t done, uint64_t total) { bar.Show(done, total); });

@@ -76,6 +76,12 @@ constexpr CommandInfo kCommands[] = {
      "  quern plan coder.gguf --context 32768 --parallel 4\n"
      "  quern plan coder.gguf --context 262144 --memory 24G\n"
      "  quern plan coder.gguf --predict       and how fast it should be, here and on other machines"},
+    {Command::kPack, kPack, "pack", "keep weights as the kernels read them, for a start without loading", "<IN>",
+     "safetensors directory or .gguf file",
+     "The file lies beside the checkpoint and is used from then on; it is as large as the checkpoint.\n"
+     "Examples:\n"
+     "  quern pack coder.gguf                      writes coder.gguf.packed\n"
+     "  quern pack coder.gguf --check              reads it all and compares checksums"},
     {Command::kVersion, 0, "version", "print version and processor features", "", "", "Example:\n  quern version"},
 };
 
@@ -133,6 +139,10 @@ void AddOptions(CLI::App& app, const CommandInfo& info, Parsed& parsed, Invocati
     app.add_option("--imatrix", invocation.imatrix, "which columns matter, from quern imatrix")->type_name("FILE");
   }
   if (info.command == Command::kBench) AddBenchOptions(app, invocation.bench);
+  if (info.command == Command::kPack) {
+    app.add_option("--out", invocation.out, "write here instead")->type_name("FILE");
+    app.add_flag("--check", invocation.check_only, "write nothing; read the packed file and compare checksums");
+  }
   if (info.command == Command::kPlan) {
     app.add_option("--parallel", invocation.parallel, "sequences with a whole context each (default 1)")
         ->type_name("P");
@@ -152,6 +162,7 @@ std::vector<std::string> KnownFlags(const CommandInfo& info) {
   }
   if (info.command == Command::kTokenize) flags.insert(flags.end(), {"--file", "--ids", "--count", "--decode"});
   if (info.command == Command::kQuantize) flags.insert(flags.end(), {"--type", "--imatrix"});
+  if (info.command == Command::kPack) flags.insert(flags.end(), {"--out", "--check"});
   if (info.command == Command::kPlan) flags.insert(flags.end(), {"--parallel", "--predict"});
   if (info.command == Command::kBench) flags.insert(flags.end(), std::begin(kBenchFlags), std::end(kBenchFlags));
   return flags;
@@ -257,7 +268,7 @@ Result<Invocation> ParseCommandLine(const std::vector<std::string>& args) {
   help.help = OverallHelp();
   if (args.empty())
     return Error(Code::kInvalidArgument,
-                 "say what to do: serve, chat, complete, inspect, tokenize, quantize, bench, plan or version");
+                 "say what to do: serve, chat, complete, inspect, tokenize, quantize, bench, plan, pack or version");
   std::string word = args[0];
   if (word == "--help" || word == "-h" || word == "help") return help;
   if (word == "--version") word = "version";

@@ -12,7 +12,7 @@
 
 namespace quern::cli {
 
-enum class Command { kNone, kServe, kChat, kComplete, kInspect, kTokenize, kQuantize, kBench, kPlan, kVersion };
+enum class Command { kNone, kServe, kChat, kComplete, kInspect, kTokenize, kQuantize, kBench, kPlan, kPack, kVersion };
 
 struct Invocation {
   Command command = Command::kNone;
@@ -34,6 +34,10 @@ struct Invocation {
   std::string imatrix;  // file; empty = every column matters alike
 
   BenchOptions bench;
+
+  // pack
+  std::string out;  // file to write; empty = beside the checkpoint
+  bool check_only = false;
 
   // plan
   int parallel = 1;

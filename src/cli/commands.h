@@ -18,6 +18,7 @@ Result<int> RunComplete(const Invocation& invocation);
 Result<int> RunInspect(const Invocation& invocation);
 Result<int> RunTokenize(const Invocation& invocation);
 Result<int> RunQuantize(const Invocation& invocation);
+Result<int> RunPack(const Invocation& invocation);
 Result<int> RunPlan(const Invocation& invocation);
 Result<int> RunBenchCommand(const Invocation& invocation);
 Result<int> RunVersion(const Invocation& invocation);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <boost/json/value.hpp>
+#include <chrono>
 
 #include "base/json.h"
 #include "base/os/mapped_file.h"
@@ -21,6 +22,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t kMaxTokenizerBytes = 256U << 20;
 constexpr size_t kMaxTemplateBytes = 4U << 20;
+constexpr double kSlowLoadSeconds = 5;  // from here on a packed file is worth its place on the disk
 constexpr size_t kMaxScriptBytes = 64U << 20;
 
 std::vector<fs::path> BoxPlaces() {
@@ -148,6 +150,16 @@ Result<std::string> ReadChatTemplate(const model::Checkpoint& checkpoint) {
   return std::string();
 }
 
+std::shared_ptr<const model::PackedFile> FindPacked(const model::Checkpoint& checkpoint) {
+  const fs::path path = model::PackedPathOf(checkpoint.path());
+  std::error_code ec;
+  if (!fs::exists(path, ec)) return nullptr;
+  auto packed = model::PackedFile::Open(path, checkpoint);
+  if (packed) return *packed;
+  fmt::print(stderr, "quern: the packed file is not used: {}\n", packed.error().message());
+  return nullptr;
+}
+
 Result<LoadedFiles> LoadFiles(const Settings& settings) {
   LoadedFiles files;
   QUERN_ASSIGN(files.path, ModelPath(settings));
@@ -159,10 +171,24 @@ Result<LoadedFiles> LoadFiles(const Settings& settings) {
   files.chat_format = std::move(*chat_format);
   if (!settings.script.empty()) return files;
   QUERN_ASSIGN(files.kv_bytes, KvBudget(*files.checkpoint, settings));
-  ProgressBar bar(fmt::format("loading {}", files.path.filename().string()));
-  QUERN_ASSIGN(files.model, model::Model::Load(files.checkpoint, {.progress = [&](uint64_t done, uint64_t total) {
-                                                 bar.Show(done, total);
-                                               }}));
+  model::LoadOptions load;
+  load.packed = FindPacked(*files.checkpoint);
+  if (settings.allow_swap_from_disk && load.packed == nullptr)
+    return Error(Code::kInvalidArgument,
+                 fmt::format("--allow-swap-from-disk needs a packed file beside {}: quern pack {}",
+                             files.path.filename().string(), files.path.string()));
+  const auto begin = std::chrono::steady_clock::now();
+  {
+    ProgressBar bar(fmt::format("loading {}", files.path.filename().string()));
+    load.progress = [&](uint64_t done, uint64_t total) { bar.Show(done, total); };
+    QUERN_ASSIGN(files.model, model::Model::Load(files.checkpoint, load));
+  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  if (load.packed == nullptr && seconds > kSlowLoadSeconds)
+    fmt::print(
+        stderr,
+        "quern: loading took {:.0f} s; `quern pack {}` keeps the result ({}), and the next start is done at once\n",
+        seconds, files.path.string(), engine::BytesText(files.model->weight_bytes()));
   return files;
 }
 

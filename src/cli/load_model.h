@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "model/checkpoint.h"
 #include "model/model.h"
+#include "model/packed_file.h"
 #include "tokenizer/tokenizer.h"
 
 namespace quern::cli {
@@ -37,6 +38,10 @@ Result<std::shared_ptr<const tokenizer::Tokenizer>> LoadTokenizer(const model::C
 // chat_template.jinja, else chat_template of tokenizer_config.json (a string, or a list of named ones: "default"
 // first), else the metadata of a GGUF file, else empty.
 Result<std::string> ReadChatTemplate(const model::Checkpoint& checkpoint);
+
+// The packed file beside the checkpoint; null when there is none, or when it cannot be used: a line on standard error
+// then says why.
+std::shared_ptr<const model::PackedFile> FindPacked(const model::Checkpoint& checkpoint);
 
 // Loads everything; progress of the weights goes to the terminal. Errors as above.
 Result<LoadedFiles> LoadFiles(const Settings& settings);

@@ -25,6 +25,8 @@ quern::Result<int> Run(const quern::cli::Invocation& invocation) {
       return quern::cli::RunTokenize(invocation);
     case Command::kQuantize:
       return quern::cli::RunQuantize(invocation);
+    case Command::kPack:
+      return quern::cli::RunPack(invocation);
     case Command::kPlan:
       return quern::cli::RunPlan(invocation);
     case Command::kBench:

@@ -65,6 +65,7 @@ enum CommandBits : unsigned {
   kQuantize = 32,
   kBench = 64,
   kPlan = 128,
+  kPack = 256,
 };
 
 struct Option {

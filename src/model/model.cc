@@ -204,7 +204,7 @@ Result<std::unique_ptr<Model>> Model::Load(std::shared_ptr<const Checkpoint> che
   if (auto fits = CheckKernelLimits(checkpoint->config()); !fits) {
     return std::unexpected(fits.error().WithContext(checkpoint->path().string()));
   }
-  QUERN_ASSIGN(Weights weights, LoadWeights(*checkpoint, options.progress));
+  QUERN_ASSIGN(Weights weights, LoadWeights(*checkpoint, options.progress, options.packed.get()));
   return std::make_unique<ModelBody>(std::move(checkpoint), std::move(weights));
 }
 

@@ -110,8 +110,11 @@ struct Segment {
 // Called while loading; done goes from 0 to total (bytes). Optional.
 using ProgressFn = std::function<void(uint64_t done, uint64_t total)>;
 
+class PackedFile;
+
 struct LoadOptions {
   ProgressFn progress;
+  std::shared_ptr<const PackedFile> packed;  // matrices are taken from it as far as it has them; null: from the checkpoint
 };
 
 // What one kind of tensor takes in the checkpoint, for `quern inspect`.

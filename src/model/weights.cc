@@ -10,6 +10,7 @@
 #include "kernels/dequantize.h"
 #include "model/architecture.h"
 #include "model/f8_scales.h"
+#include "model/packed_file.h"
 
 namespace quern::model {
 namespace {
@@ -31,15 +32,22 @@ bool IsKnownExtra(std::string_view name, const ModelConfig& config) {
   return false;
 }
 
+const char* HeadName(const ModelConfig& config) {
+  return config.tied_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
+}
+
 }  // namespace
 
 void EmbeddingTable::Read(TokenId id, float* out) const {
   kernels::DequantizeRow(dtype, rows + static_cast<size_t>(id) * row_bytes, d_model, out);
 }
 
-WeightLoader::WeightLoader(const Checkpoint& checkpoint, const ProgressFn& progress)
+WeightLoader::WeightLoader(const Checkpoint& checkpoint, const ProgressFn& progress, const PackedFile* packed,
+                           MatrixSink* sink)
     : checkpoint_(checkpoint),
       progress_(progress),
+      packed_(packed),
+      sink_(sink),
       pool_(ThreadPool::AvailableThreads()),
       n_total_(checkpoint.n_bytes()) {}
 
@@ -62,8 +70,15 @@ Result<kernels::Matrix> WeightLoader::MatrixOf(std::string_view name, int64_t ro
   const std::array<int64_t, 2> shape{rows, cols};
   QUERN_ASSIGN(const StoredTensor* tensor, Take(name, shape, tensor_class));
   QUERN_ASSIGN(const std::vector<float> scales, F8ScalesOf(*tensor, tensor_class));
-  auto matrix = Pack(*tensor, tensor->dtype, rows, cols, tensor->bytes, scales);
-  os::ReleaseMappedPages(tensor->bytes);
+  kernels::Matrix matrix;
+  if (packed_ != nullptr) matrix = packed_->MatrixOf(name, tensor->dtype, rows, cols);
+  if (matrix.rows() > 0) {
+    n_bytes_ += matrix.packed().size();
+  } else {
+    QUERN_ASSIGN(matrix, Pack(*tensor, tensor->dtype, rows, cols, tensor->bytes, scales));
+    os::ReleaseMappedPages(tensor->bytes);
+  }
+  if (sink_ != nullptr) QUERN_TRY(sink_->Take(name, matrix));
   return matrix;
 }
 
@@ -229,10 +244,21 @@ std::vector<TensorClassInfo> WeightLoader::Classes() const {
   return out;
 }
 
-Result<Weights> LoadWeights(const Checkpoint& checkpoint, const ProgressFn& progress) {
+Result<void> PackWeights(const Checkpoint& checkpoint, MatrixSink& sink, const ProgressFn& progress) {
   const ModelConfig& config = checkpoint.config();
   const ArchitectureForm& form = FormOf(config.architecture);
-  WeightLoader loader(checkpoint, progress);
+  WeightLoader loader(checkpoint, progress, nullptr, &sink);
+  for (int layer = 0; layer < config.n_layers; ++layer) {
+    QUERN_TRY(form.LoadLayer(loader, layer, fmt::format("model.layers.{}.", layer)));
+  }
+  QUERN_TRY(loader.MatrixOf(HeadName(config), config.vocab, config.d_model, "lm_head"));
+  return {};
+}
+
+Result<Weights> LoadWeights(const Checkpoint& checkpoint, const ProgressFn& progress, const PackedFile* packed) {
+  const ModelConfig& config = checkpoint.config();
+  const ArchitectureForm& form = FormOf(config.architecture);
+  WeightLoader loader(checkpoint, progress, packed);
   Weights w;
   QUERN_ASSIGN(w.embedding, loader.EmbeddingOf("model.embed_tokens.weight", config.vocab, config.d_model));
   w.layers.reserve(static_cast<size_t>(config.n_layers));
@@ -242,8 +268,7 @@ Result<Weights> LoadWeights(const Checkpoint& checkpoint, const ProgressFn& prog
     w.layers.push_back(std::move(loaded));
   }
   QUERN_ASSIGN(w.final_norm, loader.NormOf("model.norm.weight", config.d_model));
-  const char* head = config.tied_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
-  QUERN_ASSIGN(w.lm_head, loader.MatrixOf(head, config.vocab, config.d_model, "lm_head"));
+  QUERN_ASSIGN(w.lm_head, loader.MatrixOf(HeadName(config), config.vocab, config.d_model, "lm_head"));
   QUERN_TRY(loader.CheckAllTaken());
 
   const auto attention = std::ranges::find(w.layers, LayerKind::kFullAttention, &LayerWeights::kind);

@@ -87,10 +87,21 @@ struct Weights {
   uint64_t n_bytes = 0;  // as computed with: packed matrices, vectors, the embedding
 };
 
+class PackedFile;
+
+// Sees every matrix as it is made, in the order of the layers.
+class MatrixSink {
+ public:
+  virtual ~MatrixSink() = default;
+  virtual Result<void> Take(std::string_view name, const kernels::Matrix& matrix) = 0;
+};
+
 // Takes tensors out of a checkpoint by name, checks their shapes, and remembers which were taken.
 class WeightLoader {
  public:
-  WeightLoader(const Checkpoint& checkpoint, const ProgressFn& progress);
+  // packed: where matrices are taken from when it has them. sink: gets each matrix. Both may be null.
+  WeightLoader(const Checkpoint& checkpoint, const ProgressFn& progress, const PackedFile* packed = nullptr,
+               MatrixSink* sink = nullptr);
 
   const Checkpoint& checkpoint() const { return checkpoint_; }
   const ModelConfig& config() const { return checkpoint_.config(); }
@@ -141,6 +152,8 @@ class WeightLoader {
 
   const Checkpoint& checkpoint_;
   const ProgressFn& progress_;
+  const PackedFile* packed_;
+  MatrixSink* sink_;
   kernels::PackedArena arena_;
   ThreadPool pool_;  // packs; nobody computes while a model loads
   std::set<std::string, std::less<>> taken_;
@@ -151,6 +164,10 @@ class WeightLoader {
 };
 
 // Everything the architecture of the checkpoint's config needs. The checkpoint must outlive the result.
-Result<Weights> LoadWeights(const Checkpoint& checkpoint, const ProgressFn& progress);
+Result<Weights> LoadWeights(const Checkpoint& checkpoint, const ProgressFn& progress,
+                            const PackedFile* packed = nullptr);
+
+// Prepares the same matrices one layer after the other, for the sink alone. Errors: as LoadWeights, and the sink's.
+Result<void> PackWeights(const Checkpoint& checkpoint, MatrixSink& sink, const ProgressFn& progress);
 
 }  // namespace quern::model

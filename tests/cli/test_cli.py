@@ -8,6 +8,7 @@ import pathlib
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -53,7 +54,7 @@ def script(tmp_path, rules, **more):
 
 def test_help_everywhere():
     assert "Examples" in ok("--help")
-    for command in ["serve", "chat", "complete", "inspect", "tokenize", "quantize", "bench", "plan", "version"]:
+    for command in ["serve", "chat", "complete", "inspect", "tokenize", "quantize", "bench", "plan", "pack", "version"]:
         text = ok(command, "--help")
         assert "Example" in text and f"quern {command}" in text
 
@@ -420,3 +421,61 @@ def test_serve_refuses_what_does_not_fit_before_it_loads(flags, words):
     done = run("serve", "--listen", "127.0.0.1:0", *flags)
     assert done.returncode == 1
     assert words in done.stderr.decode()
+
+
+# ---- pack ----
+
+
+def test_pack_is_found_used_and_checked(tmp_path):
+    model = tmp_path / "moe.gguf"
+    model.write_bytes(GGUF.read_bytes())
+    flags = ["bench", model, "--prompt", "8", "--generate", "0", "--repeat", "1", "--threads", "1", "--format", "csv"]
+    ok("pack", model)
+    packed = tmp_path / "moe.gguf.packed"
+    assert "whole" in ok("pack", model, "--check")
+    assert run(*flags).stderr == b""
+    raw = bytearray(packed.read_bytes())
+    raw[200] ^= 1
+    packed.write_bytes(raw)
+    done = run("pack", model, "--check")
+    assert done.returncode == 1 and b"its checksum is wrong" in done.stderr
+    packed.write_bytes(raw[:-1])  # torn: not used, and the checkpoint itself still is
+    done = run(*flags)
+    assert done.returncode == 0 and b"the packed file is not used" in done.stderr
+
+
+def mapping_of(pid, name):
+    """Sums of the lines of /proc/PID/smaps, in KiB, over the mappings of a file."""
+    sums, inside = {}, False
+    for line in pathlib.Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            inside = line.endswith(name)
+        elif inside and (found := re.match(r"(\w+): +(\d+) kB", line)):
+            sums[found.group(1)] = sums.get(found.group(1), 0) + int(found.group(2))
+    return sums
+
+
+def test_two_servers_on_one_packed_file_share_its_pages(tmp_path):
+    model = tmp_path / "demo"
+    shutil.copytree(DEMO, model)
+    ok("pack", model)
+    ports = [free_port(), free_port()]
+    servers = [serve("--model", model, "--listen", f"127.0.0.1:{port}") for port in ports]
+    try:
+        for server, port in zip(servers, ports):
+            server.stdout.readline()
+            body = json.dumps({"model": "demo", "prompt": "def f(", "max_tokens": 4, "temperature": 0}).encode()
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{port}/v1/completions", body, {"content-type": "application/json"}
+            )
+            assert json.load(urllib.request.urlopen(request, timeout=LIMIT_S))["usage"]["completion_tokens"] > 0
+        for server in servers:
+            sums = mapping_of(server.pid, "weights.packed")
+            assert sums["Rss"] > 1024, "the matrices are read from the packed file"
+            assert sums["Private_Dirty"] == 0 and sums["Anonymous"] == 0
+            # The rest are pages that only one of them happened to touch: clean pages of the file all the same.
+            assert sums["Shared_Clean"] > 0.5 * sums["Rss"]
+    finally:
+        for server in servers:
+            server.send_signal(signal.SIGTERM)
+            server.communicate(timeout=LIMIT_S)
