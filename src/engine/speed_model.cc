@@ -22,7 +22,7 @@ Machine OfCores(std::string name, int n_cores, double ghz, double per_cycle, dou
 
 }  // namespace
 
-const Efficiency kMeasuredEfficiency = {.read = 0.85, .matrix = 0.5, .attention = 0.25, .layer_seconds = 20e-6};
+const Efficiency kExpectedEfficiency = {.read = 0.85, .matrix = 0.5, .attention = 0.25, .layer_seconds = 20e-6};
 
 double StepSeconds(const model::StepWork& work, int n_layers, const Machine& machine, const Efficiency& efficiency) {
   const double read = machine.read_bytes * efficiency.read;

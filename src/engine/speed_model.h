@@ -20,14 +20,15 @@ struct Machine {
   uint64_t memory = 0;  // bytes
 };
 
-// The shares of those rates that this program reaches; docs/performance.md says where they were measured.
+// The shares of those rates that this program is taken to reach. quern bench prints how right that was; docs/scale.md
+// says what the expected ones rest on.
 struct Efficiency {
   double read = 1;           // weights, keys and values from memory
   double matrix = 1;         // the peak of the weights' arithmetic, many rows at a time
   double attention = 1;      // f32 peak, many rows at a time
   double layer_seconds = 0;  // per layer and step: threads meeting, small operations
 };
-extern const Efficiency kMeasuredEfficiency;
+extern const Efficiency kExpectedEfficiency;
 
 // One forward pass. Matrices take the longer of reading and computing them; so do attention and the recurrence:
 //   max(weight bytes / read, operations / peak) + max(key and value bytes / read, attention operations / f32)
@@ -64,7 +65,7 @@ void ForSteps(const Workload& run, const Step& step) {
 }
 
 double PredictSeconds(const model::ModelWork& model, int n_layers, double kv_value_bytes, const Workload& run,
-                      const Machine& machine, const Efficiency& efficiency = kMeasuredEfficiency);
+                      const Machine& machine, const Efficiency& efficiency = kExpectedEfficiency);
 
 // The machines of docs/scale.md, from data sheets: two cores of a virtual machine, a desktop of 16 cores with two
 // channels of DDR5-5600, a server of two sockets with 64 cores and 12 channels of DDR5-4800 each.
