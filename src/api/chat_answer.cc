@@ -4,6 +4,7 @@
 
 #include "api/answer.h"
 #include "api/chat_choice.h"
+#include "api/chat_grammar.h"
 #include "api/chat_prompt.h"
 
 namespace quern::api {
@@ -33,6 +34,11 @@ class ChatAnswer final : public Answer {
       exchange().SendError(prompt.error());
       return;
     }
+    const auto grammar = BuildChatGrammar(request_, model());
+    if (!grammar) {
+      exchange().SendError(grammar.error());
+      return;
+    }
     usage_.n_prompt = turn_.n_prompt = static_cast<int>(prompt->tokens.size());
     if (request_.fields.return_token_ids) turn_.prompt_ids = prompt->tokens;
     writer_->Attach(exchange(), turn_);
@@ -42,6 +48,7 @@ class ChatAnswer final : public Answer {
       // The last one may take the prompt along.
       std::vector<engine::TokenId> tokens = i + 1 < n ? prompt->tokens : std::move(prompt->tokens);
       requests.push_back(MakeGenerateRequest(request_.fields, model(), std::move(tokens), static_cast<int>(i), -1));
+      requests.back().grammar = *grammar;
       if (request_.logprobs) requests.back().n_logprobs = request_.top_logprobs;
       if (request_.tool_choice == ToolChoice::kNone && !request_.tools.empty()) BanCalls(requests.back());
       choices_.push_back(std::make_unique<ChatChoice>(request_, model(), prompt->turn_prefix));

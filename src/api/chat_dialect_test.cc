@@ -330,7 +330,8 @@ TEST_F(Chat, BadRequestsNameTheField) {
       {Ask("x", R"("tools":[{"type":"function","function":{"name":"a b"}}])"), "tools[0].function.name"},
       {Ask("x", R"("tool_choice":"required")"), "tool_choice"},
       {Ask("x", R"("top_logprobs":3)"), "top_logprobs"},
-      {Ask("x", R"("response_format":{"type":"json_object"})"), "response_format.type"},
+      {Ask("x", R"("response_format":{"type":"yaml"})"), "response_format.type"},
+      {Ask("x", R"~("guided_regex":"(")~"), "guided_regex"},
       {Ask("x", R"("enable_thinking":true)"), "enable_thinking"},
   };
   for (const auto& [body, param] : rows) {

@@ -1,23 +1,6 @@
 #include "api/chat_prompt.h"
 
-#include <fmt/format.h>
-
 namespace quern::api {
-
-namespace {
-
-// The beginning of a call, which the model then has to go on with.
-std::string CallOpener(const ChatRequest& request, chat::ToolCallSyntax syntax) {
-  const bool named = request.tool_choice == ToolChoice::kNamed;
-  if (!named && request.tool_choice != ToolChoice::kRequired) return {};
-  if (syntax == chat::ToolCallSyntax::kHermesJson) {
-    return named ? fmt::format("<tool_call>\n{{\"name\": \"{}\", \"arguments\": ", request.forced_tool)
-                 : "<tool_call>\n{\"name\": \"";
-  }
-  return named ? fmt::format("<tool_call>\n<function={}>\n", request.forced_tool) : "<tool_call>\n<function=";
-}
-
-}  // namespace
 
 ApiResult<ChatPrompt> BuildChatPrompt(const ChatRequest& request, const ServedModel& model, bool needs_room) {
   size_t n_bytes = 0;
@@ -45,9 +28,6 @@ ApiResult<ChatPrompt> BuildChatPrompt(const ChatRequest& request, const ServedMo
       prompt.turn_prefix = text;
     }
   }
-  const std::string opener = CallOpener(request, model.chat_format->tool_call_syntax());
-  rendered->text += opener;
-  prompt.turn_prefix += opener;
   tokenizer::EncodeOptions encode;
   encode.literal = rendered->literal;
   prompt.tokens = model.tokenizer->Encode(rendered->text, encode);

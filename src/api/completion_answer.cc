@@ -32,6 +32,7 @@ class CompletionAnswer final : public Answer {
             MakeGenerateRequest(request_.fields, model(), prompt.tokens, j, request_.default_max_tokens);
         generate.stop_tokens.insert(generate.stop_tokens.end(), request_.implicit_stops.begin(),
                                     request_.implicit_stops.end());
+        generate.grammar = request_.grammar;
         generate.n_logprobs = request_.logprobs;
         if (request_.best_of > request_.fields.n) generate.n_logprobs = std::max(0, request_.logprobs);
         generate.prompt_logprobs = score_prompt;

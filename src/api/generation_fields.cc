@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <boost/json/array.hpp>
 #include <charconv>
 #include <limits>
@@ -17,10 +16,6 @@ namespace json = boost::json;
 namespace {
 
 constexpr int64_t kAnyCount = std::numeric_limits<int64_t>::max();
-
-// Constraints that cannot be enforced yet: refused, because an answer that ignores them would be wrong silently.
-constexpr std::array kConstraintFields = {"guided_json", "guided_regex",       "guided_choice", "guided_grammar",
-                                          "grammar",     "structured_outputs", "json_schema"};
 
 ApiResult<void> ReadCounts(const ObjectReader& body, const Limits& limits, FieldsFor kind, GenerationFields& fields) {
   const int64_t least = kind == FieldsFor::kChat ? 1 : 0;
@@ -261,14 +256,7 @@ ApiResult<GenerationFields> ReadGenerationFields(const ObjectReader& body, const
   fields.return_token_ids = token_ids.value_or(false);
   QUERN_API_TRY(body.String("user"));
   QUERN_API_TRY(body.Object("metadata"));
-  for (const char* constraint : kConstraintFields) {
-    if (!body.Has(constraint)) continue;
-    return Fail(BadField(constraint,
-                         fmt::format("'{}' is not supported: this server cannot enforce it yet, and does not ignore "
-                                     "constraints.",
-                                     constraint),
-                         "unsupported"));
-  }
+  QUERN_API_ASSIGN(fields.format, ReadOutputFormat(body));
   return fields;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "api/errors.h"
 #include "api/json_reader.h"
 #include "api/limits.h"
+#include "api/output_format.h"
 #include "api/served_model.h"
 #include "engine/engine.h"
 
@@ -25,9 +27,10 @@ struct GenerationFields {
   int n = 1;
   std::optional<int64_t> max_tokens;  // absent = the dialect's default; -1 = as many as fit
   int64_t min_tokens = 0;
-  std::vector<std::string> stops;            // none empty
-  std::vector<engine::TokenId> stop_tokens;  // what the client named, without the model's own
-  engine::SamplingParams sampling;           // seed is always set
+  std::vector<std::string> stops;              // none empty
+  std::vector<engine::TokenId> stop_tokens;    // what the client named, without the model's own
+  engine::SamplingParams sampling;             // seed is always set
+  std::shared_ptr<const OutputFormat> format;  // of the text; null = free
 };
 
 enum class FieldsFor { kChat, kCompletions };

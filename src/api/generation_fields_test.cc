@@ -120,7 +120,7 @@ TEST_F(Fields, RefusesWhatCannotBeMeant) {
   Fails(R"("logit_bias":{"x":1})", "logit_bias", "invalid_value");
   Fails(R"("logit_bias":{"99999":1})", "logit_bias", "invalid_value");
   Fails(R"("logit_bias":{"5":101})", "logit_bias.5", "invalid_value");
-  Fails(R"("guided_json":{})", "guided_json", "unsupported");
+  Fails(R"("guided_json":3)", "guided_json", "invalid_json_schema");
   Fails(R"("user":5)", "user", "invalid_type");
 }
 

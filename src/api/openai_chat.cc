@@ -4,32 +4,13 @@
 
 #include <boost/json/array.hpp>
 
+#include "api/chat_grammar.h"
+
 namespace quern::api {
 
 namespace json = boost::json;
 
 namespace {
-
-ApiResult<void> ReadResponseFormat(const ObjectReader& body) {
-  QUERN_API_ASSIGN(const json::object* format, body.Object("response_format"));
-  if (format == nullptr) return {};
-  const ObjectReader reader(*format, body.PathOf("response_format"));
-  QUERN_API_ASSIGN(const std::string_view type, reader.NeedString("type"));
-  if (type == "text") return {};
-  const std::string path = reader.PathOf("type");
-  if (type == "json_object" || type == "json_schema") {
-    return Fail(BadField(path,
-                         fmt::format("'response_format' of type '{}' is not supported: this server cannot enforce it "
-                                     "yet, and does not ignore constraints.",
-                                     type),
-                         "unsupported"));
-  }
-  return Fail(BadField(path,
-                       fmt::format("Unknown format of response_format: '{}'. It should be one of 'text', "
-                                   "'json_object' or 'json_schema'.",
-                                   type.substr(0, 60)),
-                       "invalid_value"));
-}
 
 ApiResult<void> ReadLogprobs(const ObjectReader& body, const Limits& limits, ChatRequest& request) {
   QUERN_API_ASSIGN(const auto logprobs, body.Bool("logprobs"));
@@ -125,7 +106,9 @@ ApiResult<ChatRequest> ReadChatRequest(const ObjectReader& body, const ServedMod
   request.messages = std::move(read.messages);
   QUERN_API_ASSIGN(request.fields, ReadGenerationFields(body, model, limits, FieldsFor::kChat));
   QUERN_API_TRY(ReadChatTools(body, limits, prefix, request));
-  QUERN_API_TRY(ReadResponseFormat(body));
+  if (prefix == RoutePrefix::kCompatibleMode) {
+    QUERN_API_TRY(CheckJsonIsMentioned(request));
+  }
   QUERN_API_TRY(ReadLogprobs(body, limits, request));
   QUERN_API_TRY(ReadModalities(body));
   QUERN_API_TRY(RefuseUnsupported(body));

@@ -34,14 +34,9 @@ ApiResult<chat::Tool> ReadFunctionTool(const ObjectReader& function) {
   QUERN_API_TRY(function.String("description"));
   QUERN_API_TRY(function.Object("parameters"));
   QUERN_API_ASSIGN(const auto strict, function.Bool("strict"));
-  if (strict.value_or(false)) {
-    const std::string path = function.PathOf("strict");
-    return Fail(BadField(path,
-                         fmt::format("'{}' cannot be enforced by this server yet; send the tool without it.", path),
-                         "unsupported"));
-  }
   chat::Tool tool;
   tool.name = name;
+  tool.strict = strict.value_or(false);
   json::object kept;
   for (const auto& [key, value] : function.object()) {
     if (!value.is_null()) kept.emplace(key, value);

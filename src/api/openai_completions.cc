@@ -195,6 +195,13 @@ ApiResult<CompletionRequest> ReadCompletionRequest(const ObjectReader& body, con
   const bool fim = prompts.saw_fim() || shape == CompletionShape::kFim;
   request.default_max_tokens = fim ? 256 : 16;
   AddImplicitStops(model, fim, request);
+  if (request.fields.format && needs_output) {
+    if (request.fields.ignore_eos) {
+      return Fail(
+          BadField("ignore_eos", "'ignore_eos' cannot be combined with a format of the answer.", "invalid_value"));
+    }
+    QUERN_API_ASSIGN(request.grammar, CompileFormat(*request.fields.format, model));
+  }
   return request;
 }
 

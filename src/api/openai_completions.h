@@ -1,6 +1,7 @@
 // OpenAI Completions (legacy), the JSON-in half, with every fill-in-the-middle form of api.md B.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,8 +31,9 @@ struct CompletionRequest {
   std::vector<engine::TokenId> implicit_stops;
   int64_t default_max_tokens = 16;
   bool echo = false;
-  int logprobs = -1;  // -1 none
-  int best_of = 1;    // >= n
+  int logprobs = -1;                                // -1 none
+  int best_of = 1;                                  // >= n
+  std::shared_ptr<const grammar::Grammar> grammar;  // of each text; null = free
 };
 
 // Errors: 400 naming the field.

@@ -57,6 +57,7 @@ Result<void> ModelRegistry::Add(ServedModel model, const std::vector<std::string
   }
   if (model.created == 0) model.created = UnixSeconds();
   if (model.display_name.empty()) model.display_name = model.id;
+  model.grammars = grammar::GrammarCompiler::Create(model.tokenizer);
   for (int id = 0; id < model.tokenizer->vocab_size(); ++id) {
     model.max_token_bytes = std::max(model.max_token_bytes, model.tokenizer->TokenBytes(id).size());
   }

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "chat/chat_format.h"
 #include "engine/engine.h"
+#include "grammar/grammar_compiler.h"
 #include "tokenizer/tokenizer.h"
 
 namespace quern::api {
@@ -27,6 +28,7 @@ struct ServedModel {
   std::shared_ptr<const chat::ChatFormat> chat_format;
 
   // Filled by ModelRegistry::Add.
+  std::shared_ptr<grammar::GrammarCompiler> grammars;  // over the tokenizer's vocabulary
   size_t max_token_bytes = 0;  // longest text of one token: a lower bound of a prompt's length without encoding it
 
   int context_length() const { return backend->info().context_length; }

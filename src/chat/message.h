@@ -28,6 +28,7 @@ struct Message {
 struct Tool {
   std::string name;
   boost::json::object declaration;
+  bool strict = false;  // calls of it must fit its parameters' schema
   // The JSON schema of its parameters, or an empty object.
   const boost::json::object& parameters() const;
 };

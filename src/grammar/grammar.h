@@ -18,7 +18,7 @@ class TokenConstraint {
 
   // Bit i of mask (word i / 32) := token i may come next. mask: [(n + 31) / 32], n any number of ids; bits of ids
   // outside the vocabulary are 0. Returns whether the text may end here; tokens that only end a text never have a bit.
-  // No bit and true: the text is complete. Errors: kExhausted (a limit of GrammarLimits), kInternal.
+  // No bit and true: the text is complete. Errors: kInvalidArgument (a limit of GrammarLimits), kInternal.
   virtual Result<bool> ComputeMask(std::span<uint32_t> mask) = 0;
 
   // token is part of the text now. Errors: kInvalidArgument (the mask did not allow it), and as above.

@@ -14,9 +14,20 @@ namespace {
 
 const uint8_t* Bytes(std::string_view text) { return reinterpret_cast<const uint8_t*>(text.data()); }
 
+// Messages come with pictures of the place, over several lines.
+std::string OnOneLine(std::string_view text) {
+  std::string out;
+  for (const char c : text.substr(0, text.find("<non-verbose/>"))) {
+    const bool blank = c == ' ' || c == '\n' || c == '\t';
+    if (!blank || (!out.empty() && out.back() != ' ')) out += blank ? ' ' : c;
+  }
+  while (!out.empty() && (out.back() == ' ' || out.back() == '.')) out.pop_back();
+  return out;
+}
+
 // The text of outcome is ours to free.
 Result<void> Check(quern_outcome outcome) {
-  std::string text(reinterpret_cast<const char*>(outcome.text.data), outcome.text.size);
+  std::string text = OnOneLine({reinterpret_cast<const char*>(outcome.text.data), outcome.text.size});
   quern_text_free(outcome.text);
   switch (outcome.code) {
     case QUERN_OK:
@@ -82,7 +93,9 @@ class Constraint final : public TokenConstraint {
 
  private:
   std::unexpected<Status> Break(const Result<void>& failed) {
-    broken_ = std::make_unique<Status>(failed.error().WithContext("the grammar"));
+    // Another try would fail at the same place: nothing is exhausted that comes back.
+    const Code code = failed.error().code() == Code::kExhausted ? Code::kInvalidArgument : failed.error().code();
+    broken_ = std::make_unique<Status>(code, "the grammar: " + failed.error().message());
     return std::unexpected(*broken_);
   }
 

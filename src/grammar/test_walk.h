@@ -64,8 +64,21 @@ struct Walk {
   bool ended = false;
 };
 
-// Draws tokens uniformly from what is allowed; from n_free tokens on it hurries to the end: quotes and brackets first.
-inline Walk RandomWalk(TokenConstraint& constraint, std::mt19937& rng, int n_free = 60, int n_max = 2000) {
+// An allowed token that goes on with the longest beginning of closer that text ends with, or -1.
+inline int32_t TowardsCloser(const std::string& text, std::string_view closer, const std::vector<int32_t>& allowed) {
+  for (size_t k = closer.size(); k-- > 0;) {
+    if (!text.ends_with(closer.substr(0, k))) continue;
+    for (const int32_t id : allowed) {
+      if (closer.substr(k).starts_with(DemoTokenizer()->TokenBytes(id))) return id;
+    }
+  }
+  return -1;
+}
+
+// Draws tokens uniformly from what is allowed; from n_free tokens on it hurries to the end: quotes and brackets first,
+// or towards closer.
+inline Walk RandomWalk(TokenConstraint& constraint, std::mt19937& rng, std::string_view closer = "", int n_free = 60,
+                       int n_max = 2000) {
   const auto tokenizer = DemoTokenizer();
   auto mask = EmptyMask();
   Walk walk;
@@ -91,8 +104,10 @@ inline Walk RandomWalk(TokenConstraint& constraint, std::mt19937& rng, int n_fre
       ADD_FAILURE() << "nothing may come and the text may not end: " << walk.text;
       return walk;
     }
-    const auto& from = !closing.empty() && (n >= n_free || rng() % 4 == 0) ? closing : all;
-    const int32_t id = from[rng() % from.size()];
+    const bool hurries = n >= n_free || rng() % 4 == 0;
+    int32_t id = hurries && !closer.empty() ? TowardsCloser(walk.text, closer, all) : -1;
+    const auto& from = hurries && !closing.empty() ? closing : all;
+    if (id < 0) id = from[rng() % from.size()];
     walk.text += tokenizer->TokenBytes(id);
     const auto accepted = constraint.Accept(id);
     EXPECT_TRUE(accepted.has_value()) << accepted.error().ToString();

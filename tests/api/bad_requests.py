@@ -251,8 +251,11 @@ def tools():
     yield tool("description of a number", "'tools[0].function.description'", bad, "invalid_type")
     bad = {"type": "function", "function": {"name": "f", "parameters": []}}
     yield tool("parameters of a list", "'tools[0].function.parameters'", bad, "invalid_type")
-    bad = {"type": "function", "function": {"name": "f", "strict": True}}
-    yield tool("strict", "cannot be enforced", bad, "unsupported")
+    bad = {"type": "function", "function": {"name": "f", "strict": True, "parameters": {"not": {}}}}
+    yield chat("strict function", ["'not' of the parameters", "function 'f'"], "invalid_function_parameters", "tools", tools=[bad])
+    parameters = {"type": "object", "properties": {"p": {"type": "string", "format": "uuid"}}}
+    bad = {"type": "function", "function": {"name": "f", "strict": True, "parameters": parameters}}
+    yield chat("strict parameter", "'format' of parameter 'p'", "invalid_function_parameters", "tools", tools=[bad])
     yield chat("513 tools", ["513 entries", "max_tools"], param="tools", tools=[FUNCTION] * 513)
     yield chat("513 functions", "max_tools", param="functions", functions=[{"name": "f"}] * 513)
     yield chat("tool_choice unknown", "'sometimes'", param="tool_choice", tool_choice="sometimes", tools=[FUNCTION])
@@ -274,9 +277,67 @@ def tools():
                tool_choice="required", messages=[USER, {"role": "assistant", "content": "x", "partial": True}])
 
 
+def formats():
+    def schema(schema, name="n", strict=True):
+        return {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": strict}}
+
+    bad = "invalid_json_schema"
+    yield chat("json_schema without its schema", "'response_format.json_schema'", "missing_required_parameter",
+               response_format={"type": "json_schema"})
+    yield chat("json_schema without name", "'response_format.json_schema.name'", "missing_required_parameter",
+               response_format={"type": "json_schema", "json_schema": {"schema": {}}})
+    yield chat("json_schema without schema", "'response_format.json_schema.schema'", "missing_required_parameter",
+               response_format={"type": "json_schema", "json_schema": {"name": "n"}})
+    yield chat("json_schema with a bad name", "letters, digits", param="response_format.json_schema.name",
+               response_format=schema({}, "two words"))
+    yield chat("json_schema with a long name", "1 to 64", param="response_format.json_schema.name",
+               response_format=schema({}, "n" * 65))
+    yield chat("json_schema of a list", "must be a schema", bad, "response_format", response_format=schema([]))
+    yield chat("json_schema with strict as text", "'response_format.json_schema.strict'", "invalid_type",
+               response_format=schema({}, strict="yes"))
+    for keyword, value in (("not", {}), ("if", {}), ("contains", {}), ("uniqueItems", True), ("propertyNames", {}),
+                           ("dependentRequired", {}), ("unevaluatedProperties", False)):
+        yield chat(f"schema with {keyword}", f"'{keyword}'", bad, "response_format",
+                   response_format=schema({"properties": {"a": {keyword: value}}}))
+    yield chat("schema with a reference outside", "'https://example.com/a' is outside", bad, "response_format",
+               response_format=schema({"$ref": "https://example.com/a"}))
+    yield chat("schema with a dangling reference", "missing", bad, "response_format",
+               response_format=schema({"$ref": "#/$defs/missing"}))
+    yield chat("schema with an unknown format", "favourite", bad, "response_format",
+               response_format=schema({"type": "string", "format": "favourite"}))
+    yield chat("schema with look-ahead", "look", bad, "response_format",
+               response_format=schema({"type": "string", "pattern": "a(?!b)"}))
+    yield chat("schema with oneOf that overlaps", "oneOf", bad, "response_format",
+               response_format=schema({"oneOf": [{"type": "integer"}, {"type": "number"}]}))
+    deep = {}
+    for _ in range(70):
+        deep = {"items": deep}
+    yield chat("schema too deep", "deeper than 64", bad, "response_format", response_format=schema(deep))
+    yield chat("guided_json that is no JSON", "'guided_json'", bad, "guided_json", guided_json="{")
+    yield chat("guided_json of a number", "must be a schema", bad, "guided_json", guided_json=3)
+    yield chat("guided_regex of a number", "'guided_regex'", "invalid_type", guided_regex=3)
+    yield chat("guided_regex that is none", "'guided_regex'", bad, "guided_regex", guided_regex="(")
+    yield chat("guided_regex empty", "empty", param="guided_regex", guided_regex="")
+    yield chat("guided_choice of text", "'guided_choice'", "invalid_type", guided_choice="a")
+    yield chat("guided_choice empty", "0 entries", param="guided_choice", guided_choice=[])
+    yield chat("guided_choice of numbers", "'guided_choice[1]'", "invalid_type", guided_choice=["a", 1])
+    yield chat("guided_grammar that is none", "'guided_grammar'", bad, "guided_grammar", guided_grammar="start: (")
+    yield chat("GBNF without root", ["'grammar'", "no rule 'root'"], bad, "grammar", grammar='start ::= "a"')
+    yield chat("GBNF that ends too soon", "line 2", bad, "guided_grammar", guided_grammar='root ::= a\na ::= ("x"')
+    yield chat("structured_outputs of text", "'structured_outputs'", "invalid_type", structured_outputs="x")
+    yield chat("structured_outputs empty", "expected one of", param="structured_outputs", structured_outputs={})
+    yield chat("structural_tag", "structural_tag", "unsupported", "structured_outputs.structural_tag",
+               structured_outputs={"structural_tag": {}})
+    yield chat("structured_outputs of two kinds", "cannot be combined", param="structured_outputs.choice",
+               structured_outputs={"json": {}, "choice": ["a"]})
+    yield chat("two formats", "cannot be combined", param="guided_regex", guided_regex="a",
+               response_format={"type": "json_object"})
+    yield text("two formats of a text", "cannot be combined", param="json_schema", guided_regex="a", json_schema={})
+    yield text("ignore_eos with a format", "'ignore_eos'", param="ignore_eos", guided_regex="a", ignore_eos=True)
+
+
 def features():
-    yield chat("json_object", "cannot enforce", "unsupported", response_format={"type": "json_object"})
-    yield chat("json_schema", "cannot enforce", "unsupported", response_format={"type": "json_schema"})
+    yield from formats()
     yield chat("format unknown", "'yaml'", param="response_format.type", response_format={"type": "yaml"})
     yield chat("format without type", "'response_format.type'", "missing_required_parameter", response_format={})
     yield chat("audio", "'audio'", "unsupported", "audio", audio={"voice": "x"})
@@ -288,8 +349,6 @@ def features():
     yield chat("prediction without content", "'prediction.content'", "invalid_type", prediction={"type": "content"})
     yield chat("include_usage of text", "'stream_options.include_usage'", "invalid_type",
                stream_options={"include_usage": "yes"})
-    for name in ("guided_json", "guided_regex", "guided_choice", "guided_grammar", "grammar", "structured_outputs"):
-        yield chat(name, ["cannot enforce", f"'{name}'"], "unsupported", name, **{name: "x"})
     yield chat("continuing a user", "Only a final assistant message", continue_final_message=True)
     yield chat("continuing and opening", "exclude each other", param="add_generation_prompt",
                messages=[USER, {"role": "assistant", "content": "x"}], continue_final_message=True,
