@@ -26,7 +26,7 @@ struct MatMulEntry {
 
 // Function pointers of one level. All are pure and thread-safe. ref defines what is correct; the others differ from it
 // only by the order of f32 additions, by fused multiply-add, by the polynomial exp (relative error below 2e-7), and
-// where a MatMulEntry's form says so (kBF16 activations).
+// where a MatMulEntry's form says so (kBF16 activations). Products with quantised weights do not differ at all.
 struct KernelTable {
   Isa isa = Isa::kRef;
 

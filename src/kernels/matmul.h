@@ -5,7 +5,8 @@
 // int8 with a scale per 32; q4_k, q5_k, q6_k: int8 with a scale per 256; integer dot products, f32 sums over blocks.
 //
 // Promise: a row of y is bit-identical for every number of rows computed with it, every way of grouping jobs and every
-// number of threads. Levels of KernelTable may differ in the last bits.
+// number of threads. For quantised weights every level of KernelTable gives the same bits; for the others levels may
+// differ in the last ones.
 #pragma once
 
 #include <cstddef>

@@ -153,6 +153,25 @@ TEST(MatMul, ARowsBitsDependOnNeitherNeighboursNorThreads) {
   }
 }
 
+TEST(MatMul, QuantisedWeightsGiveTheSameBitsOnEveryLevel) {
+  ThreadPool pool(2);
+  for (const DType type : {DType::kQ8_0, DType::kQ4_0, DType::kQ4K, DType::kQ5K, DType::kQ6K}) {
+    const int64_t cols = Step(type) == 32 ? 32 * 11 : 256 * 3;
+    const auto bytes = RandomWeights(type, 37, cols, 23);
+    const Matrix w = MakeMatrix(type, 37, cols, bytes);
+    const auto x = NormalFloats(static_cast<size_t>(21 * cols), 29);
+    std::vector<float> expected;
+    {
+      const Force force(Isa::kRef);
+      expected = Multiply(w, x, 21, pool);
+    }
+    for (const Isa isa : OfferedIsas()) {
+      const Force force(isa);
+      EXPECT_EQ(Multiply(w, x, 21, pool), expected) << IsaName(isa) << " " << Info(type).name;
+    }
+  }
+}
+
 TEST(MatMul, JobsTogetherEqualJobsAlone) {
   ThreadPool pool(3);
   const int64_t cols = 512;

@@ -1,4 +1,4 @@
-// Small pieces shared by the AVX2 files: sums, partial loads, exp. Anonymous on purpose, see tile-inl.h.
+// Small pieces shared by the AVX2 files: sums, partial loads, exp. Anonymous on purpose, see packed_tile-inl.h.
 #pragma once
 
 #include <immintrin.h>
