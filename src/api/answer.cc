@@ -22,6 +22,13 @@ void WriteUsage(JsonWriter& json, const Usage& usage, bool details) {
   json.EndObject();
 }
 
+void WriteWarnings(JsonWriter& json, const std::vector<std::string>& warnings) {
+  if (warnings.empty()) return;
+  json.Key("warnings").BeginArray();
+  for (const std::string& warning : warnings) json.SanitizedString(warning);
+  json.EndArray();
+}
+
 Answer::Answer(std::shared_ptr<Exchange> exchange, std::shared_ptr<const ServedModel> model, bool stream)
     : exchange_(std::move(exchange)),
       model_(std::move(model)),

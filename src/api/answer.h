@@ -23,6 +23,9 @@ class JsonWriter;
 // "usage" object of the OpenAI family; details: with the two *_details members.
 void WriteUsage(JsonWriter& json, const Usage& usage, bool details);
 
+// A member "warnings" of the object being written: what could not be read as a tool call. Nothing when there are none.
+void WriteWarnings(JsonWriter& json, const std::vector<std::string>& warnings);
+
 // Kept alive by the sink's callbacks until it has answered. Strand only.
 class Answer : public std::enable_shared_from_this<Answer> {
  public:

@@ -42,43 +42,6 @@ ApiResult<void> ReadCounts(const ObjectReader& body, const Limits& limits, Field
   return {};
 }
 
-ApiResult<void> ReadSampling(const ObjectReader& body, const engine::SamplingDefaults& defaults, FieldsFor kind,
-                             engine::SamplingParams& out) {
-  const bool chat = kind == FieldsFor::kChat;
-  QUERN_API_ASSIGN(const auto temperature, body.Number("temperature", 0, 2));
-  out.temperature = static_cast<float>(temperature.value_or(chat ? defaults.temperature : 1.0F));
-  QUERN_API_ASSIGN(const auto top_p, body.Number("top_p", 0, 1));
-  out.top_p = static_cast<float>(top_p.value_or(chat ? defaults.top_p : 1.0F));
-  if (out.top_p <= 0) {
-    // OpenAI takes 0 for "only the best token".
-    out.top_p = 1;
-    out.temperature = 0;
-  }
-  QUERN_API_ASSIGN(const auto top_k, body.Int("top_k", -1, std::numeric_limits<int32_t>::max()));
-  out.top_k = static_cast<int>(top_k.value_or(chat ? defaults.top_k : 0));
-  if (out.top_k < 0 || out.top_k > 100) out.top_k = 0;  // Model Studio: beyond 100 it is off
-  QUERN_API_ASSIGN(const auto min_p, body.Number("min_p", 0, 1));
-  out.min_p = static_cast<float>(min_p.value_or(chat ? defaults.min_p : 0.0F));
-  QUERN_API_ASSIGN(const auto presence, body.Number("presence_penalty", -2, 2));
-  out.presence_penalty = static_cast<float>(presence.value_or(0));
-  QUERN_API_ASSIGN(const auto frequency, body.Number("frequency_penalty", -2, 2));
-  out.frequency_penalty = static_cast<float>(frequency.value_or(0));
-  out.repetition_penalty = chat ? defaults.repetition_penalty : 1.0F;
-  for (const char* name : {"repeat_penalty", "repetition_penalty"}) {
-    QUERN_API_ASSIGN(const auto repetition, body.Number(name, 0, 100));
-    if (!repetition) continue;
-    if (!(static_cast<float>(*repetition) > 0)) {
-      const std::string path = body.PathOf(name);
-      return Fail(
-          BadField(path, fmt::format("Invalid value for '{}': must be greater than 0.", path), "invalid_value"));
-    }
-    out.repetition_penalty = static_cast<float>(*repetition);
-  }
-  QUERN_API_ASSIGN(const auto seed, body.Int("seed", 0, std::numeric_limits<int64_t>::max()));
-  out.seed = seed ? static_cast<uint64_t>(*seed) : RandomSeed();
-  return {};
-}
-
 ApiResult<void> ReadLogitBias(const ObjectReader& body, int vocab_size, const Limits& limits,
                               engine::SamplingParams& out) {
   QUERN_API_ASSIGN(const json::object* bias, body.Object("logit_bias"));
@@ -115,6 +78,13 @@ ApiResult<engine::TokenId> ReadTokenId(const json::value& value, const std::stri
                  "invalid_value"));
   }
   return static_cast<engine::TokenId>(*id);
+}
+
+ApiResult<void> CheckStopCount(const std::string& path, const Limits& limits, const GenerationFields& fields) {
+  if (fields.stops.size() + fields.stop_tokens.size() < limits.max_stops) return {};
+  return Fail(BadField(
+      path, fmt::format("Too many stop sequences: at most {} are allowed (limit max_stops).", limits.max_stops),
+      "invalid_value"));
 }
 
 class StopReader {
@@ -167,34 +137,14 @@ class StopReader {
   }
 
   ApiResult<void> AddText(std::string text, const std::string& path) {
-    if (text.empty()) {
-      return Fail(BadField(path, fmt::format("Invalid value for '{}': a stop string must not be empty.", path),
-                           "invalid_value"));
-    }
-    if (text.size() > limits_.max_stop_bytes) {
-      return Fail(BadField(path,
-                           fmt::format("Invalid value for '{}': {} bytes, at most {} are allowed (limit "
-                                       "max_stop_bytes).",
-                                       path, text.size(), limits_.max_stop_bytes),
-                           "invalid_value"));
-    }
-    QUERN_API_TRY(CountOne(path));
-    fields_.stops.push_back(std::move(text));
-    return {};
+    return AddStop(std::move(text), path, limits_, fields_);
   }
 
   ApiResult<void> AddId(const json::value& value, const std::string& path) {
     QUERN_API_ASSIGN(const engine::TokenId id, ReadTokenId(value, path, vocab_size_));
-    QUERN_API_TRY(CountOne(path));
+    QUERN_API_TRY(CheckStopCount(path, limits_, fields_));
     fields_.stop_tokens.push_back(id);
     return {};
-  }
-
-  ApiResult<void> CountOne(const std::string& path) const {
-    if (fields_.stops.size() + fields_.stop_tokens.size() < limits_.max_stops) return {};
-    return Fail(BadField(
-        path, fmt::format("Too many stop sequences: at most {} are allowed (limit max_stops).", limits_.max_stops),
-        "invalid_value"));
   }
 
   const ServedModel& model_;
@@ -218,6 +168,60 @@ ApiResult<void> ReadStreamOptions(const ObjectReader& body, GenerationFields& fi
 }
 
 }  // namespace
+
+ApiResult<void> ReadSampling(const ObjectReader& body, const engine::SamplingDefaults& defaults, FieldsFor kind,
+                             engine::SamplingParams& out) {
+  const bool chat = kind == FieldsFor::kChat;
+  QUERN_API_ASSIGN(const auto temperature, body.Number("temperature", 0, 2));
+  out.temperature = static_cast<float>(temperature.value_or(chat ? defaults.temperature : 1.0F));
+  QUERN_API_ASSIGN(const auto top_p, body.Number("top_p", 0, 1));
+  out.top_p = static_cast<float>(top_p.value_or(chat ? defaults.top_p : 1.0F));
+  if (out.top_p <= 0) {
+    // OpenAI takes 0 for "only the best token".
+    out.top_p = 1;
+    out.temperature = 0;
+  }
+  QUERN_API_ASSIGN(const auto top_k, body.Int("top_k", -1, std::numeric_limits<int32_t>::max()));
+  out.top_k = static_cast<int>(top_k.value_or(chat ? defaults.top_k : 0));
+  if (out.top_k < 0 || out.top_k > 100) out.top_k = 0;  // Model Studio: beyond 100 it is off
+  QUERN_API_ASSIGN(const auto min_p, body.Number("min_p", 0, 1));
+  out.min_p = static_cast<float>(min_p.value_or(chat ? defaults.min_p : 0.0F));
+  QUERN_API_ASSIGN(const auto presence, body.Number("presence_penalty", -2, 2));
+  out.presence_penalty = static_cast<float>(presence.value_or(0));
+  QUERN_API_ASSIGN(const auto frequency, body.Number("frequency_penalty", -2, 2));
+  out.frequency_penalty = static_cast<float>(frequency.value_or(0));
+  out.repetition_penalty = chat ? defaults.repetition_penalty : 1.0F;
+  for (const char* name : {"repeat_penalty", "repetition_penalty"}) {
+    QUERN_API_ASSIGN(const auto repetition, body.Number(name, 0, 100));
+    if (!repetition) continue;
+    if (!(static_cast<float>(*repetition) > 0)) {
+      const std::string path = body.PathOf(name);
+      return Fail(
+          BadField(path, fmt::format("Invalid value for '{}': must be greater than 0.", path), "invalid_value"));
+    }
+    out.repetition_penalty = static_cast<float>(*repetition);
+  }
+  QUERN_API_ASSIGN(const auto seed, body.Int("seed", 0, std::numeric_limits<int64_t>::max()));
+  out.seed = seed ? static_cast<uint64_t>(*seed) : RandomSeed();
+  return {};
+}
+
+ApiResult<void> AddStop(std::string text, const std::string& path, const Limits& limits, GenerationFields& fields) {
+  if (text.empty()) {
+    return Fail(
+        BadField(path, fmt::format("Invalid value for '{}': a stop string must not be empty.", path), "invalid_value"));
+  }
+  if (text.size() > limits.max_stop_bytes) {
+    return Fail(BadField(path,
+                         fmt::format("Invalid value for '{}': {} bytes, at most {} are allowed (limit "
+                                     "max_stop_bytes).",
+                                     path, text.size(), limits.max_stop_bytes),
+                         "invalid_value"));
+  }
+  QUERN_API_TRY(CheckStopCount(path, limits, fields));
+  fields.stops.push_back(std::move(text));
+  return {};
+}
 
 ApiResult<std::shared_ptr<const ServedModel>> ReadModel(const ObjectReader& body, const ModelRegistry& models) {
   QUERN_API_ASSIGN(const auto name, body.String("model"));

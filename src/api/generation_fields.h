@@ -42,6 +42,15 @@ ApiResult<std::shared_ptr<const ServedModel>> ReadModel(const ObjectReader& body
 ApiResult<GenerationFields> ReadGenerationFields(const ObjectReader& body, const ServedModel& model,
                                                  const Limits& limits, FieldsFor kind);
 
+// ---- Parts of it, for dialects that name their fields otherwise ----
+
+// temperature, top_p, top_k, min_p, the penalties and seed. Errors: 400 naming the field.
+ApiResult<void> ReadSampling(const ObjectReader& body, const engine::SamplingDefaults& defaults, FieldsFor kind,
+                             engine::SamplingParams& out);
+
+// One more stop string, found at path. Errors: 400 (empty, too long, too many).
+ApiResult<void> AddStop(std::string text, const std::string& path, const Limits& limits, GenerationFields& fields);
+
 // The engine's request for one choice. n_prompt: the prompt's tokens, checked to fit. choice_idx moves the seed on, so
 // that the choices of one request differ. default_max is used when the client named no count.
 engine::GenerateRequest MakeGenerateRequest(const GenerationFields& fields, const ServedModel& model,

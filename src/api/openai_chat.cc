@@ -5,6 +5,7 @@
 #include <boost/json/array.hpp>
 
 #include "api/chat_grammar.h"
+#include "api/tool_fields.h"
 
 namespace quern::api {
 
@@ -87,10 +88,6 @@ ApiResult<void> ReadTurnOptions(const ObjectReader& body, bool last_is_partial, 
                            "invalid_value"));
     }
     request.add_generation_prompt = false;
-    if (request.tool_choice == ToolChoice::kRequired || request.tool_choice == ToolChoice::kNamed) {
-      return Fail(
-          BadField("tool_choice", "A forced tool call cannot be combined with continuing a message.", "invalid_value"));
-    }
   }
   QUERN_API_ASSIGN(const json::object* kwargs, body.Object("chat_template_kwargs"));
   if (kwargs != nullptr) request.template_kwargs = *kwargs;
@@ -113,6 +110,7 @@ ApiResult<ChatRequest> ReadChatRequest(const ObjectReader& body, const ServedMod
   QUERN_API_TRY(ReadModalities(body));
   QUERN_API_TRY(RefuseUnsupported(body));
   QUERN_API_TRY(ReadTurnOptions(body, read.last_is_partial, request));
+  QUERN_API_TRY(CheckForcedCall(request));
   return request;
 }
 

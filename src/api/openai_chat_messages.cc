@@ -1,11 +1,10 @@
 // `messages` of Chat Completions -> chat::Message.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <boost/json/array.hpp>
-#include <boost/json/parse.hpp>
 #include <unordered_set>
 
+#include "api/message_parts.h"
 #include "api/openai_chat.h"
 
 namespace quern::api {
@@ -13,9 +12,6 @@ namespace quern::api {
 namespace json = boost::json;
 
 namespace {
-
-// Depth of a tool call's arguments inside their string.
-constexpr size_t kMaxArgumentsDepth = 64;
 
 ApiResult<std::string> PartText(const json::value& part, const std::string& path, bool assistant) {
   if (part.is_string()) return std::string(part.get_string());
@@ -48,12 +44,7 @@ ApiResult<std::string> ReadContent(const ObjectReader& message, const Limits& li
   if (content->is_string()) return std::string(content->get_string());
   if (!content->is_array()) return Fail(WrongKind(path, "a string or an array of content parts", *content));
   const json::array& parts = content->get_array();
-  if (parts.size() > limits.max_content_parts) {
-    return Fail(BadField(path,
-                         fmt::format("'{}' has {} parts, at most {} are allowed (limit max_content_parts).", path,
-                                     parts.size(), limits.max_content_parts),
-                         "invalid_value"));
-  }
+  QUERN_API_TRY(CheckPartCount(parts, path, limits));
   std::string text;
   for (size_t i = 0; i < parts.size(); ++i) {
     QUERN_API_ASSIGN(const std::string part,
@@ -63,20 +54,13 @@ ApiResult<std::string> ReadContent(const ObjectReader& message, const Limits& li
   return text;
 }
 
-// Clients send a string of JSON, some an object. What is no object stays a string: agents replay truncated calls.
+// Clients send a string of JSON, some an object.
 ApiResult<json::value> ReadArguments(const ObjectReader& function) {
   const json::value* arguments = function.Find("arguments");
   if (arguments == nullptr) return json::value(json::object());
   if (arguments->is_object()) return *arguments;
   if (!arguments->is_string()) return Fail(WrongKind(function.PathOf("arguments"), "a string", *arguments));
-  const std::string_view text = arguments->get_string();
-  if (text.empty()) return json::value(json::object());
-  json::error_code error;
-  json::parse_options options;
-  options.max_depth = kMaxArgumentsDepth;
-  json::value parsed = json::parse(text, error, json::storage_ptr(), options);
-  if (!error && parsed.is_object()) return parsed;
-  return json::value(json::string(text));
+  return ParseCallArguments(arguments->get_string());
 }
 
 ApiResult<chat::ToolCall> ReadFunction(const ObjectReader& function) {
@@ -183,39 +167,6 @@ ApiResult<bool> ReadPartial(const ObjectReader& reader, const chat::Message& mes
   }
   // An empty prefix is an ordinary request: the caller drops the message.
   return true;
-}
-
-// Templates link results to calls by order alone: the results that follow a message with calls are put in the calls'
-// order, and a call without a result gets an empty one, unless nothing follows at all.
-void OrderToolResults(std::vector<chat::Message>& messages) {
-  std::vector<chat::Message> out;
-  out.reserve(messages.size());
-  for (size_t i = 0; i < messages.size();) {
-    const std::vector<chat::ToolCall> calls = messages[i].tool_calls;
-    out.push_back(std::move(messages[i++]));
-    if (calls.empty() || i == messages.size()) continue;
-    size_t end = i;
-    while (end < messages.size() && messages[end].role == chat::Role::kTool) ++end;
-    std::vector<char> used(end - i, 0);
-    for (const chat::ToolCall& call : calls) {
-      chat::Message result;
-      result.role = chat::Role::kTool;
-      result.tool_call_id = call.id;
-      result.name = call.name;
-      for (size_t k = i; k < end; ++k) {
-        if (used[k - i] != 0 || messages[k].tool_call_id != call.id) continue;
-        used[k - i] = 1;
-        result = std::move(messages[k]);
-        break;
-      }
-      out.push_back(std::move(result));
-    }
-    for (size_t k = i; k < end; ++k) {
-      if (used[k - i] == 0) out.push_back(std::move(messages[k]));
-    }
-    i = end;
-  }
-  messages = std::move(out);
 }
 
 }  // namespace

@@ -14,13 +14,6 @@ void WriteIds(JsonWriter& json, std::string_view key, const std::vector<engine::
   json.EndArray();
 }
 
-void WriteWarnings(JsonWriter& json, const std::vector<std::string>& warnings) {
-  if (warnings.empty()) return;
-  json.Key("warnings").BeginArray();
-  for (const std::string& warning : warnings) json.SanitizedString(warning);
-  json.EndArray();
-}
-
 class OpenAiChatWriter final : public ChatWriter {
  public:
   void Attach(Exchange& exchange, const ChatTurn& turn) override {
