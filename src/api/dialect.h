@@ -32,4 +32,7 @@ extern const Dialect kLlamaCppDialect;
 // {"error":"message"}; api.md H.3.
 extern const Dialect kOllamaDialect;
 
+// {"type":"error","error":{"type":...,"message":...},"request_id":...}; api.md E.7.
+extern const Dialect kAnthropicDialect;
+
 }  // namespace quern::api

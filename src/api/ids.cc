@@ -27,6 +27,12 @@ std::string NewUuid() {
                      ((b >> 48) & 0x3FFF) | 0x8000, b & 0xFFFFFFFFFFFFULL);
 }
 
+std::string NewHexId() {
+  const uint64_t a = Generator()();
+  const uint64_t b = Generator()();
+  return fmt::format("{:016x}{:08x}", a, b & 0xFFFFFFFF);
+}
+
 uint64_t RandomSeed() { return Generator()(); }
 
 int64_t UnixSecondsNow() {

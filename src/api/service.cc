@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "api/anthropic_routes.h"
 #include "api/dashscope_routes.h"
 #include "api/llamacpp_routes.h"
 #include "api/ollama_routes.h"
@@ -63,8 +64,7 @@ void AnswerOptions(Exchange& exchange, std::string_view cors_origin) {
 }
 
 const RouteTable& Routes() {
-  static const std::array tables = {OpenAiRoutes(),   DashScopeRoutes(), SegmindRoutes(),
-                                    LlamaCppRoutes(), OllamaRoutes(),    ServerRoutes()};
+  static const std::array tables = {OpenAiRoutes(), AnthropicRoutes(), DashScopeRoutes(), SegmindRoutes(), LlamaCppRoutes(), OllamaRoutes(), ServerRoutes()};
   static const RouteTable table(tables);
   return table;
 }
@@ -111,13 +111,14 @@ void Service::Handle(HttpRequest request, std::shared_ptr<ResponseSink> sink) {
   }
 }
 
-void Service::HandleBroken(const ApiError& error, std::shared_ptr<ResponseSink> sink) {
+void Service::HandleBroken(const ApiError& error, std::string_view path, std::shared_ptr<ResponseSink> sink) {
   Exchange::Setup setup;
   setup.sink = std::move(sink);
   setup.limits = &context_.options.limits;
   setup.metrics = context_.metrics;
   setup.cors_origin = context_.options.cors_origin;
   setup.route = "broken";
+  setup.dialect = Routes().Find("", path).dialect;
   Exchange(std::move(setup)).SendError(error);
 }
 

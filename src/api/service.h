@@ -19,8 +19,9 @@ class Service {
   // On the connection's strand. Answers now or later, through sink only.
   void Handle(HttpRequest request, std::shared_ptr<ResponseSink> sink);
 
-  // An error that the server found before there was a request to handle (bad HTTP, limits of the wire).
-  void HandleBroken(const ApiError& error, std::shared_ptr<ResponseSink> sink);
+  // An error that the server found before there was a request to handle (bad HTTP, limits of the wire). path: as far as
+  // it is known; its family gives the error's shape.
+  void HandleBroken(const ApiError& error, std::string_view path, std::shared_ptr<ResponseSink> sink);
 
   // From now on new generations are refused with 503; /health says so.
   void BeginShutdown() { context_.stopping = true; }

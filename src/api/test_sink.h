@@ -110,6 +110,23 @@ class TestSink final : public ResponseSink {
     return frames;
   }
 
+  // The frames of a stream of named events, whose names repeat the type in their data. An empty value where they
+  // differ.
+  std::vector<boost::json::value> EventFrames() const {
+    std::vector<boost::json::value> frames;
+    std::string_view rest = body;
+    while (!rest.empty()) {
+      const size_t end = rest.find("\n\n");
+      const std::string_view frame = rest.substr(0, end);
+      rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 2);
+      const size_t line = frame.find("\ndata: ");
+      boost::json::value value = boost::json::parse(frame.substr(line + 7));
+      const bool named = frame.starts_with("event: ") && frame.substr(7, line - 7) == value.at("type").as_string();
+      frames.push_back(named ? std::move(value) : boost::json::value(nullptr));
+    }
+    return frames;
+  }
+
   int n_answers = 0;
   int status = 0;
   std::vector<Header> headers;

@@ -53,6 +53,16 @@ std::string Lower(std::string_view text) {
 
 std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
 
+// A target in absolute form (http://host/path) from its path on.
+std::string_view WithoutHost(std::string_view target) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!Lower(target.substr(0, scheme.size())).starts_with(scheme)) continue;
+    const size_t slash = target.find('/', scheme.size());
+    return slash == std::string_view::npos ? "/" : target.substr(slash);
+  }
+  return target;
+}
+
 // What a parse failure is called outside.
 api::ApiError ParseError(const error_code& error, const api::Limits& limits) {
   if (error == http::error::header_limit || error == http::error::buffer_overflow) {
@@ -294,6 +304,12 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
     co_return std::nullopt;
   }
 
+  // What was asked for, as far as it is known: errors are answered in the shape of its family.
+  std::string Path() const {
+    const std::string_view target = WithoutHost(View(parser_->get().target()));
+    return std::string(target.substr(0, target.find('?')));
+  }
+
   // The parsed message as plain values; an error when its target or body cannot be used.
   api::ApiResult<api::HttpRequest> TakeRequest() {
     http::request<http::string_body> message = parser_->release();
@@ -303,11 +319,7 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
     if (message.version() >= 11 && message.find(http::field::host) == message.end()) {
       return api::Fail(WireError(400, "The request has no Host header.", "bad_http"));
     }
-    for (const std::string_view scheme : {"http://", "https://"}) {
-      if (!Lower(target.substr(0, scheme.size())).starts_with(scheme)) continue;
-      const size_t slash = target.find('/', scheme.size());
-      target = slash == std::string_view::npos ? "/" : target.substr(slash);
-    }
+    target = WithoutHost(target);
     const size_t query = target.find('?');
     request.path = target.substr(0, query);
     if (query != std::string_view::npos) request.query = target.substr(query + 1);
@@ -332,13 +344,14 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
     options.http_1_0 = parser_->get().version() < 11;
     options.keep_alive = parser_->get().keep_alive() && !context_.stopping;
     const auto reply = std::make_shared<Reply>(strand_, options);
+    const std::string path = Path();
     api::ApiResult<api::HttpRequest> request = TakeRequest();
     parser_.reset();
     Attach(reply);
     if (request) {
       context_.service->Handle(std::move(*request), reply);
     } else {
-      context_.service->HandleBroken(request.error(), reply);
+      context_.service->HandleBroken(request.error(), path, reply);
     }
     const bool sent = co_await WriteReply(reply, true);
     co_return sent && reply->keep_alive() && !closing_;
@@ -350,7 +363,7 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
     options.keep_alive = false;
     const auto reply = std::make_shared<Reply>(strand_, options);
     Attach(reply);
-    context_.service->HandleBroken(error, reply);
+    context_.service->HandleBroken(error, Path(), reply);
     const bool sent = co_await WriteReply(reply, false);
     if (sent) co_await Linger();
   }

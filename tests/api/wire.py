@@ -204,6 +204,19 @@ def read_events(body):
     return payloads
 
 
+def read_named_events(body):
+    """Checks the framing of an SSE body whose events have names, and that each name is its payload's type."""
+    text = body.decode()
+    assert text.endswith("\n\n")
+    payloads = []
+    for frame in text[:-2].split("\n\n"):
+        name, data = frame.split("\n")
+        assert name.startswith("event: ") and data.startswith("data: "), frame
+        payloads.append(json.loads(data[len("data: ") :]))
+        assert payloads[-1]["type"] == name[len("event: ") :]
+    return payloads
+
+
 def joined(events, index=0):
     """The content of a chat stream."""
     return "".join(
