@@ -41,6 +41,13 @@ KeyCheck::Digest KeyCheck::Hash(std::string_view key) {
   return digest;
 }
 
+std::string KeyCheck::OwnerOf(const HttpRequest& request) {
+  const std::string_view key = PresentedKey(request);
+  if (key.empty()) return {};
+  const Digest digest = Hash(key);
+  return {digest.begin(), digest.end()};
+}
+
 void KeyCheck::Add(std::string_view key) { digests_.push_back(Hash(Trimmed(key))); }
 
 KeyCheck::Verdict KeyCheck::Check(const HttpRequest& request) const {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -19,6 +20,9 @@ class KeyCheck {
   enum class Verdict { kAllowed, kMissing, kWrong };
   // Authorization: Bearer, x-api-key or api-key, in this order. With no keys everybody is allowed.
   Verdict Check(const HttpRequest& request) const;
+
+  // Whose what this request leaves here is: a hash of the key it came with, valid or not; empty without a key.
+  static std::string OwnerOf(const HttpRequest& request);
 
  private:
   using Digest = std::array<uint8_t, 32>;

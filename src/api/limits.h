@@ -27,6 +27,10 @@ struct Limits {
   size_t max_pending_event_bytes = 8ULL << 20;           // engine events of one request not yet turned into text
   std::chrono::milliseconds keep_alive_interval{5'000};  // silence in a stream before something is sent
 
+  // ---- what is kept ----
+  std::chrono::milliseconds response_retention = std::chrono::hours(7 * 24);  // answers of the Responses API
+  size_t max_stored_bytes = 256ULL << 20;                                     // of these; the oldest make room
+
   // ---- JSON and its contents ----
   int max_json_depth = 128;
   size_t max_json_values = 2'000'000;  // values of one body; each takes up to about 100 bytes of memory

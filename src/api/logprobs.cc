@@ -28,9 +28,9 @@ void WriteChatToken(JsonWriter& json, const tokenizer::Tokenizer& tokenizer, eng
 
 }  // namespace
 
-void WriteChatLogprobs(JsonWriter& json, const tokenizer::Tokenizer& tokenizer,
-                       const std::vector<engine::TokenEvent>& tokens) {
-  json.BeginObject().Key("content").BeginArray();
+void WriteLogprobList(JsonWriter& json, const tokenizer::Tokenizer& tokenizer,
+                      const std::vector<engine::TokenEvent>& tokens) {
+  json.BeginArray();
   for (const engine::TokenEvent& token : tokens) {
     json.BeginObject();
     WriteChatToken(json, tokenizer, token.token, token.logprob);
@@ -42,7 +42,14 @@ void WriteChatLogprobs(JsonWriter& json, const tokenizer::Tokenizer& tokenizer,
     }
     json.EndArray().EndObject();
   }
-  json.EndArray().Key("refusal").Null().EndObject();
+  json.EndArray();
+}
+
+void WriteChatLogprobs(JsonWriter& json, const tokenizer::Tokenizer& tokenizer,
+                       const std::vector<engine::TokenEvent>& tokens) {
+  json.BeginObject().Key("content");
+  WriteLogprobList(json, tokenizer, tokens);
+  json.Key("refusal").Null().EndObject();
 }
 
 namespace {

@@ -18,6 +18,10 @@ std::string TokenText(const tokenizer::Tokenizer& tokenizer, engine::TokenId id)
 void WriteChatLogprobs(JsonWriter& json, const tokenizer::Tokenizer& tokenizer,
                        const std::vector<engine::TokenEvent>& tokens);
 
+// The "content" of it alone.
+void WriteLogprobList(JsonWriter& json, const tokenizer::Tokenizer& tokenizer,
+                      const std::vector<engine::TokenEvent>& tokens);
+
 // One token of the legacy shape.
 struct LegacyLogprob {
   engine::TokenId token;

@@ -9,6 +9,7 @@
 #include "api/llamacpp_routes.h"
 #include "api/ollama_routes.h"
 #include "api/openai_routes.h"
+#include "api/responses_routes.h"
 #include "api/segmind_routes.h"
 #include "api/server_routes.h"
 #include "base/utf8.h"
@@ -64,7 +65,8 @@ void AnswerOptions(Exchange& exchange, std::string_view cors_origin) {
 }
 
 const RouteTable& Routes() {
-  static const std::array tables = {OpenAiRoutes(), AnthropicRoutes(), DashScopeRoutes(), SegmindRoutes(), LlamaCppRoutes(), OllamaRoutes(), ServerRoutes()};
+  static const std::array tables = {OpenAiRoutes(),  ResponsesRoutes(), AnthropicRoutes(), DashScopeRoutes(),
+                                    SegmindRoutes(), LlamaCppRoutes(),  OllamaRoutes(),    ServerRoutes()};
   static const RouteTable table(tables);
   return table;
 }
@@ -87,6 +89,8 @@ Service::Service(ServiceOptions options, std::shared_ptr<const ModelRegistry> mo
   context_.options = std::move(options);
   context_.models = std::move(models);
   context_.routes = &Routes();
+  const Limits& limits = context_.options.limits;
+  context_.responses = std::make_shared<MemoryResponseStore>(limits.response_retention, limits.max_stored_bytes);
 }
 
 void Service::Handle(HttpRequest request, std::shared_ptr<ResponseSink> sink) {

@@ -10,6 +10,7 @@
 #include "api/key_check.h"
 #include "api/limits.h"
 #include "api/metrics.h"
+#include "api/response_store.h"
 #include "api/route.h"
 #include "api/served_model.h"
 
@@ -27,7 +28,8 @@ struct ServiceContext {
   ServiceOptions options;
   std::shared_ptr<const ModelRegistry> models;
   std::shared_ptr<Metrics> metrics = std::make_shared<Metrics>();
-  const RouteTable* routes = nullptr;  // all that the service answers
+  const RouteTable* routes = nullptr;        // all that the service answers
+  std::shared_ptr<ResponseStore> responses;  // answers of the Responses API that are kept
   std::atomic<bool> stopping{false};
 
   // False when no further generation is taken on: the error was sent.

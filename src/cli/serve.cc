@@ -76,6 +76,8 @@ api::Limits LimitsOf(const Settings& settings) {
   set_seconds(limits.body_timeout, settings.body_timeout);
   set_seconds(limits.keep_alive_timeout, settings.keep_alive_timeout);
   set_seconds(limits.write_timeout, settings.write_timeout);
+  set_seconds(limits.response_retention, settings.response_retention);
+  if (settings.max_stored) limits.max_stored_bytes = *settings.max_stored;
   return limits;
 }
 

@@ -80,6 +80,11 @@ Result<void> SetMemory(Settings& s, const std::string& text) {
   return {};
 }
 
+Result<void> SetMaxStored(Settings& s, const std::string& text) {
+  QUERN_ASSIGN(s.max_stored, ParseSize(text));
+  return {};
+}
+
 Result<void> SetListen(Settings& s, const std::string& text) {
   QUERN_TRY(ParseAddress(text));
   s.listen = text;
@@ -157,6 +162,10 @@ const std::vector<Option>& Table() {
        Whole(&Settings::keep_alive_timeout, 1, kMostSeconds)},
       {"write_timeout", ValueKind::kInteger, kServe, "SECONDS", "for a peer that takes nothing (default 60)",
        Whole(&Settings::write_timeout, 1, kMostSeconds)},
+      {"response_retention", ValueKind::kInteger, kServe, "SECONDS", "answers of /v1/responses are kept (7 days)",
+       Whole(&Settings::response_retention, 1, kMostSeconds)},
+      {"max_stored", ValueKind::kSize, kServe, "SIZE", "memory for these; the oldest make room (default 256MiB)",
+       SetMaxStored},
       {"system", ValueKind::kText, kChat, "TEXT", "system message", Text(&Settings::system)},
       {"max_tokens", ValueKind::kInteger, kTalks, "N", "longest answer in tokens",
        Whole(&Settings::max_tokens, 1, kMost)},

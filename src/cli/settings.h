@@ -43,7 +43,8 @@ struct Settings {
   int grace = 30;  // seconds
   // Unset = the defaults of api::Limits. Times in seconds.
   std::optional<int> max_connections, header_timeout, body_idle_timeout, body_timeout, keep_alive_timeout,
-      write_timeout;
+      write_timeout, response_retention;
+  std::optional<uint64_t> max_stored;  // bytes
 
   // ---- chat and complete; unset = the model's own defaults ----
   std::optional<double> temperature, top_p, min_p, repetition_penalty;

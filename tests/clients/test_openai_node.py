@@ -4,7 +4,7 @@ import pathlib
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
-PROGRAMS = ["chat", "tools", "completions", "errors"]
+PROGRAMS = ["chat", "tools", "completions", "errors", "responses"]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -13,4 +13,5 @@ def test_program(node, server, name):
 
 
 def test_every_program_is_run():
-    assert {path.stem for path in (HERE / "node").glob("*.mjs")} == {*PROGRAMS, "setting"}
+    found = {path.stem for path in (HERE / "node").glob("*.mjs")}
+    assert found == {*PROGRAMS, "anthropic_messages", "setting"}

@@ -1,0 +1,75 @@
+// `tools`, `tool_choice` and `parallel_tool_calls` of the Responses API.
+#include <fmt/format.h>
+
+#include <boost/json/array.hpp>
+
+#include "api/responses_request.h"
+#include "api/tool_fields.h"
+
+namespace quern::api {
+
+namespace json = boost::json;
+
+namespace {
+
+// {"type":"function","name":...,"parameters":...}: the members of a chat function beside the type.
+ApiResult<chat::Tool> ReadFlatFunction(const ObjectReader& tool) {
+  json::object function;
+  for (const auto& [key, value] : tool.object()) {
+    if (key != "type") function.emplace(key, value);
+  }
+  return ReadFunctionTool(ObjectReader(function, tool.path()), kMaxAnthropicToolName);
+}
+
+// A custom tool takes free text, perhaps of a grammar, which the model is told of.
+ApiResult<chat::Tool> ReadCustomTool(const ObjectReader& tool) {
+  QUERN_API_ASSIGN(const std::string_view name, tool.NeedString("name"));
+  QUERN_API_ASSIGN(const auto given, tool.String("description"));
+  QUERN_API_ASSIGN(const json::object* format, tool.Object("format"));
+  std::string description(given.value_or(""));
+  if (format != nullptr) {
+    const ObjectReader reader(*format, tool.PathOf("format"));
+    QUERN_API_ASSIGN(const auto syntax, reader.String("syntax"));
+    QUERN_API_ASSIGN(const auto definition, reader.String("definition"));
+    if (syntax && definition) {
+      description += fmt::format("\n\nThe input follows this {} grammar:\n{}", *syntax, *definition);
+    }
+  }
+  json::object function;
+  function.emplace("name", name);
+  function.emplace("description", description);
+  function.emplace("parameters", json::object{{"type", "object"},
+                                              {"properties", {{"input", {{"type", "string"}}}}},
+                                              {"required", json::array{"input"}}});
+  return ReadFunctionTool(ObjectReader(function, tool.path()), kMaxAnthropicToolName);
+}
+
+}  // namespace
+
+ApiResult<void> ReadResponsesTools(const ObjectReader& body, const Limits& limits, ResponsesRequest& request) {
+  QUERN_API_ASSIGN(const json::array* tools, body.Array("tools"));
+  if (tools != nullptr) {
+    QUERN_API_TRY(CheckToolCount(*tools, "tools", limits));
+    for (size_t i = 0; i < tools->size(); ++i) {
+      const std::string path = fmt::format("tools[{}]", i);
+      if (!(*tools)[i].is_object()) return Fail(WrongKind(path, "an object", (*tools)[i]));
+      const ObjectReader tool((*tools)[i].get_object(), path);
+      QUERN_API_ASSIGN(const std::string_view type, tool.NeedString("type"));
+      if (type == "function") {
+        QUERN_API_ASSIGN(chat::Tool read, ReadFlatFunction(tool));
+        request.chat.tools.push_back(std::move(read));
+      } else if (type == "custom") {
+        QUERN_API_ASSIGN(chat::Tool read, ReadCustomTool(tool));
+        request.frame.custom_tools.insert(read.name);
+        request.chat.tools.push_back(std::move(read));
+      }
+      // Tools that a provider hosts (web_search, local_shell, namespace, ...) come by default from some clients.
+    }
+  }
+  QUERN_API_TRY(ReadToolChoice(body, request.chat));
+  QUERN_API_ASSIGN(const auto parallel, body.Bool("parallel_tool_calls"));
+  request.chat.parallel_tool_calls = parallel.value_or(true);
+  return {};
+}
+
+}  // namespace quern::api
