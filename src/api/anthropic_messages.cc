@@ -38,7 +38,7 @@ ApiResult<GenerationFields> ReadFields(const ObjectReader& body, const ServedMod
 }
 
 // output_config.format, and output_format as it was called before.
-ApiResult<void> ReadOutputFormat(const ObjectReader& body) {
+ApiResult<void> RefuseOutputFormat(const ObjectReader& body) {
   QUERN_API_ASSIGN(const json::object* config, body.Object("output_config"));
   std::string path = "output_format";
   QUERN_API_ASSIGN(const json::object* format, body.Object(path));
@@ -65,7 +65,7 @@ ApiResult<ChatRequest> ReadAnthropicRequest(const ObjectReader& body, const Serv
   QUERN_API_TRY(ReadAnthropicTurns(body, limits, request));
   QUERN_API_ASSIGN(request.fields, ReadFields(body, model, limits));
   QUERN_API_TRY(ReadAnthropicTools(body, limits, request));
-  QUERN_API_TRY(ReadOutputFormat(body));
+  QUERN_API_TRY(RefuseOutputFormat(body));
   QUERN_API_TRY(CheckForcedCall(request));
   return request;
 }
