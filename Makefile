@@ -2,9 +2,10 @@
 PORT ?= 8080
 JOBS ?= $(shell nproc)
 SECONDS_EACH ?= 60
+MUTATIONS ?= 2000
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup build run test unit asan tsan fuzz bench interop format lint clean
+.PHONY: help setup build run test unit asan tsan fuzz mutations bench interop format lint clean
 
 help:
 	@echo "make run     set up, build, and serve the model in the box on http://127.0.0.1:$(PORT) (PORT=...)"
@@ -13,6 +14,7 @@ help:
 	@echo "make bench   measure tokenizer, kernels and server"
 	@echo "make asan | tsan   the unit and API tests under sanitizers"
 	@echo "make fuzz    every fuzz target for SECONDS_EACH=$(SECONDS_EACH) seconds"
+	@echo "make mutations   MUTATIONS=$(MUTATIONS) damaged files of every format, under AddressSanitizer, within 512 MiB"
 	@echo "make interop what quern quantize writes, read by llama.cpp (builds llama-cpp-python once, which takes long)"
 	@echo "make format | lint"
 
@@ -41,6 +43,9 @@ asan tsan:
 fuzz:
 	@scripts/setup.sh test
 	@scripts/fuzz.sh $(SECONDS_EACH)
+
+mutations: setup
+	@scripts/mutations.sh $(MUTATIONS) -j $(JOBS)
 
 bench: build
 	@scripts/setup.sh test

@@ -7,6 +7,8 @@
 #include <span>
 #include <tuple>
 
+#include "model/f8_scales.h"
+
 namespace quern::model {
 namespace {
 
@@ -42,7 +44,7 @@ int64_t RowsOf(const StoredTensor& tensor) {
 
 bool IsLeftOut(std::string_view name, const ModelConfig& config) {
   return name.starts_with("mtp.") || name.starts_with("model.mtp.") || name.ends_with(".rotary_emb.inv_freq") ||
-         (name == "lm_head.weight" && config.tied_embeddings);
+         name.ends_with(".activation_scale") || (name == "lm_head.weight" && config.tied_embeddings);
 }
 
 // Builds the plan tensor by tensor.
@@ -82,6 +84,7 @@ class Planner {
   }
 
   Result<void> Add(const StoredTensor& tensor) {
+    if (tensor.name.ends_with(kF8ScaleSuffix)) return {};  // part of the tensor it belongs to
     if (IsLeftOut(tensor.name, config_)) {
       plan_.left_out.push_back(tensor.name);
       return {};

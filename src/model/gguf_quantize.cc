@@ -9,6 +9,7 @@
 
 #include "kernels/dequantize.h"
 #include "kernels/quantize.h"
+#include "model/f8_scales.h"
 
 namespace quern::model {
 namespace {
@@ -98,17 +99,36 @@ class QuantizeJob {
       Target target{.from = &tensor, .dtype = dtype};
       QUERN_TRY(FindImportance(target));
       for (const StoredRows& piece : tensor.rows) {
-        if (!kernels::CanDequantize(piece.tensor->dtype)) {
-          return Error(Code::kUnsupported,
-                       fmt::format("{}: type {} cannot be quantised", checkpoint_.Where(*piece.tensor),
-                                   Info(piece.tensor->dtype).name));
-        }
+        QUERN_TRY(FindScales(*piece.tensor));
         const DType from = piece.tensor->dtype;
         if (IsBlockType(from) && IsBlockType(dtype) && from != dtype) report_.requantized = true;
       }
       targets.push_back(target);
     }
     return targets;
+  }
+
+  // Keeps the scales of an f8_e4m3 tensor; refuses a type that nothing reads.
+  Result<void> FindScales(const StoredTensor& tensor) {
+    QUERN_ASSIGN(const StoredTensor* const scales, FindF8Scales(checkpoint_, tensor));
+    if (scales != nullptr) {
+      std::vector<float>& values = f8_scales_[&tensor];
+      values.resize(static_cast<size_t>(scales->n_elements()));
+      kernels::DequantizeRow(scales->dtype, scales->bytes.data(), scales->n_elements(), values.data());
+    } else if (!kernels::CanDequantize(tensor.dtype)) {
+      return Error(Code::kUnsupported,
+                   fmt::format("{}: type {} cannot be quantised", checkpoint_.Where(tensor), Info(tensor.dtype).name));
+    }
+    return {};
+  }
+
+  // Row `row` of a stored tensor as f32.
+  void ReadRow(const StoredTensor& tensor, int64_t row, const std::byte* bytes, std::span<float> out) const {
+    const auto n = static_cast<int64_t>(out.size());
+    if (tensor.dtype != DType::kF8E4M3) return kernels::DequantizeRow(tensor.dtype, bytes, n, out.data());
+    const std::vector<float>& scales = f8_scales_.at(&tensor);
+    const int64_t stride = (n + kF8BlockSide - 1) / kF8BlockSide;
+    kernels::DequantizeF8Row(bytes, scales.data() + row / kF8BlockSide * stride, n, out.data());
   }
 
   Result<void> FindImportance(Target& target) {
@@ -169,7 +189,7 @@ class QuantizeJob {
     std::atomic<int64_t> bad_row = chunk.n;  // the first one
     pool_.ParallelFor(static_cast<size_t>(chunk.n), [&](size_t row, int) {
       float* x = values_.data() + row * n_cols;
-      kernels::DequantizeRow(chunk.tensor->dtype, bytes.data() + row * in_bytes, static_cast<int64_t>(n_cols), x);
+      ReadRow(*chunk.tensor, chunk.first + static_cast<int64_t>(row), bytes.data() + row * in_bytes, {x, n_cols});
       Change(target.from->change, {x, n_cols});
       if (FirstBad(target.dtype, {x, n_cols}) < n_cols) {
         int64_t seen = bad_row;
@@ -216,6 +236,7 @@ class QuantizeJob {
   const uint64_t total_;
   uint64_t done_ = 0;
   int64_t n_rows_of_target_ = 0;  // written so far
+  std::map<const StoredTensor*, std::vector<float>> f8_scales_;
   std::vector<float> values_;
   std::vector<std::byte> packed_;
   QuantizeReport report_;

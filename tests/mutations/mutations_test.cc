@@ -1,0 +1,222 @@
+// Damaged and hostile files of every format that Quern reads: each must end in an error that says so, or load and run.
+// Whatever else happens (a crash, a hang, a sanitizer's report, memory beyond the limit) fails the program.
+//
+// QUERN_MUTATIONS: changed files per format, default 150; `make mutations` runs 2000 under AddressSanitizer.
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/os/mapped_file.h"
+#include "model/gguf.h"
+#include "model/gguf_quantize.h"
+#include "model/importance.h"
+#include "model/model.h"
+#include "mutations/mutator.h"
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/vocabulary_gguf.h"
+
+namespace quern::mutations {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kMaxResidentMiB = 512;
+constexpr size_t kMaxMessageBytes = 4096;
+
+int MutationsPerFormat() {
+  const char* text = std::getenv("QUERN_MUTATIONS");
+  return text != nullptr ? std::atoi(text) : 150;
+}
+
+std::string ReadAll(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void WriteAll(const fs::path& path, const std::string& bytes) {
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  ASSERT_TRUE(file.good()) << path;
+}
+
+// Four tokens in two steps through the model. What it computes does not matter: weights may be anything now.
+Result<void> RunModel(const model::Model& loaded) {
+  QUERN_ASSIGN(const auto pool, model::KvPool::Create(loaded, 2));
+  const auto sequence = model::SequenceState::Create(*pool);
+  const auto activations = model::Activations::Create();
+  ThreadPool threads(1);
+  const std::vector<model::TokenId> tokens = {0, loaded.config().vocab - 1, loaded.config().vocab / 2};
+  for (const size_t n : {tokens.size(), size_t{1}}) {
+    QUERN_TRY(sequence->Reserve(static_cast<int>(n)));
+    const model::Segment segment{.sequence = sequence.get(), .tokens = std::span(tokens).first(n)};
+    QUERN_TRY(loaded.Forward({&segment, 1}, *activations, threads));
+  }
+  return {};
+}
+
+Result<void> TryTokenizer(Result<std::shared_ptr<const tokenizer::Tokenizer>> made) {
+  if (!made.has_value()) return std::unexpected(std::move(made).error());
+  const auto ids = (*made)->Encode("def f(x):\n    return 'käse' <|im_end|>");
+  static_cast<void>((*made)->DecodeBytes(ids, true));
+  return {};
+}
+
+// Everything that a program does with a checkpoint it was given.
+Result<void> UseCheckpoint(const fs::path& path, const fs::path& scratch) {
+  QUERN_ASSIGN(const std::shared_ptr<const model::Checkpoint> checkpoint, model::Checkpoint::Open(path));
+  QUERN_ASSIGN(const auto loaded, model::Model::Load(checkpoint));
+  QUERN_TRY(RunModel(*loaded));
+  if (checkpoint->gguf() != nullptr && checkpoint->gguf()->Has("tokenizer.ggml.model")) {
+    QUERN_ASSIGN(const model::GgufTokenizer found, model::ReadGgufTokenizer(*checkpoint->gguf()));
+    QUERN_ASSIGN(tokenizer::VocabularySpec spec, tokenizer::SpecFromGguf({.model = found.model,
+                                                                          .pre = found.pre,
+                                                                          .tokens = found.tokens,
+                                                                          .types = found.token_types,
+                                                                          .merges = found.merges}));
+    QUERN_TRY(TryTokenizer(tokenizer::Tokenizer::FromSpec(std::move(spec))));
+  }
+  ThreadPool threads(1);
+  const auto written = model::WriteQuantized(*checkpoint, scratch, {.recipe = model::Recipe::kQ4_0}, threads);
+  // Not everything that runs can be said in GGUF.
+  if (!written.has_value() && written.error().code() != Code::kUnsupported) return std::unexpected(written.error());
+  return {};
+}
+
+Result<void> UseTokenizerFile(const fs::path& path, const fs::path& /*scratch*/) {
+  QUERN_ASSIGN(const std::string json, os::ReadTextFile(path, size_t{64} << 20));
+  return TryTokenizer(tokenizer::Tokenizer::FromJson(json));
+}
+
+Result<void> UseImportance(const fs::path& path, const fs::path& /*scratch*/) {
+  QUERN_TRY(model::ImportanceMatrix::Load(path));
+  return {};
+}
+
+using Use = Result<void> (*)(const fs::path& path, const fs::path& scratch);
+
+// One file to damage, and what is opened then: the file itself, or the folder it stands in.
+struct Victim {
+  fs::path file;
+  fs::path opened;
+  Kind kind;
+  size_t header_bytes;
+  Use use;
+};
+
+class MutationsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (fs::path(testing::TempDir()) / "quern_mutations_XXXXXX").string();
+    folder_ = ::mkdtemp(name.data());
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  fs::path CopyOf(const fs::path& from) const {
+    const auto n = std::distance(fs::directory_iterator(folder_), fs::directory_iterator());
+    const fs::path to = folder_ / (std::to_string(n) + "_" + from.filename().string());
+    fs::copy(from, to, fs::copy_options::recursive);
+    return to;
+  }
+
+  // A file of a copied checkpoint folder.
+  Victim InFolder(const fs::path& checkpoint, const char* file, Kind kind) const {
+    const fs::path copy = CopyOf(checkpoint);
+    return {copy / file, copy, kind, 4096, UseCheckpoint};
+  }
+
+  Victim Alone(const fs::path& file, Kind kind, size_t header_bytes, Use use) const {
+    const fs::path copy = CopyOf(file);
+    return {copy, copy, kind, header_bytes, use};
+  }
+
+  // Shares MutationsPerFormat() among the victims; each of them must load as it is.
+  void Damage(const char* format, const std::vector<Victim>& victims) {
+    int errors = 0;
+    int runs = 0;
+    std::mt19937_64 random(20261121);
+    const fs::path scratch = folder_ / "written.gguf";
+    const int each = MutationsPerFormat() / static_cast<int>(victims.size()) + 1;
+    for (const Victim& victim : victims) {
+      const std::string seed = ReadAll(victim.file);
+      const auto whole = victim.use(victim.opened, scratch);
+      ASSERT_TRUE(whole.has_value()) << victim.file << ": " << whole.error().ToString();
+      for (int i = 0; i < each; ++i) {
+        WriteAll(victim.file, Mutate(seed, victim.kind, victim.header_bytes, random));
+        const auto result = victim.use(victim.opened, scratch);
+        result.has_value() ? ++runs : ++errors;
+        if (result.has_value()) continue;
+        ASSERT_FALSE(result.error().message().empty());
+        ASSERT_LT(result.error().message().size(), kMaxMessageBytes) << result.error().message().substr(0, 400);
+        ASSERT_NE(result.error().code(), Code::kInternal) << result.error().message();
+      }
+      WriteAll(victim.file, seed);
+    }
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    std::printf("%-12s %d changed files: %d end in an error, %d load and run; %ld MiB at most\n", format, errors + runs,
+                errors, runs, usage.ru_maxrss / 1024);
+    EXPECT_GT(errors, 0);
+    EXPECT_GT(runs, 0) << "no changed file was let through: the changes are too coarse";
+    EXPECT_LT(usage.ru_maxrss / 1024, kMaxResidentMiB);
+  }
+
+  fs::path folder_;
+};
+
+const fs::path kGoldens = "tests/golden/model";
+
+TEST_F(MutationsTest, Safetensors) {
+  Damage("safetensors", {InFolder(kGoldens / "qwen3_tied" / "bf16", "model.safetensors", Kind::kSafetensors),
+                         InFolder(kGoldens / "qwen3_moe_tied" / "bf16", "model.safetensors", Kind::kSafetensors),
+                         InFolder(kGoldens / "qwen3_next_untied" / "bf16", "model.safetensors", Kind::kSafetensors)});
+}
+
+TEST_F(MutationsTest, Fp8) {
+  const fs::path folder = "tests/golden/fp8";
+  Damage("fp8", {InFolder(folder / "qwen3" / "fp8", "model.safetensors", Kind::kSafetensors),
+                 InFolder(folder / "qwen3_moe" / "fp8", "model-00001-of-00003.safetensors", Kind::kSafetensors),
+                 InFolder(folder / "qwen3" / "fp8", "config.json", Kind::kJson)});
+}
+
+TEST_F(MutationsTest, Gguf) {
+  constexpr size_t kHead = 2048;
+  Damage("gguf", {Alone("tests/golden/gguf_model/qwen3moe_q4_0.gguf", Kind::kBinary, kHead, UseCheckpoint),
+                  Alone("tests/golden/gguf_model/qwen2_bf16.gguf", Kind::kBinary, kHead, UseCheckpoint),
+                  Alone("tests/golden/gguf_model/qwen3_q6_k.gguf", Kind::kBinary, kHead, UseCheckpoint)});
+}
+
+TEST_F(MutationsTest, ConfigAndIndex) {
+  Damage("folder json",
+         {InFolder(kGoldens / "qwen2_untied" / "bf16", "config.json", Kind::kJson),
+          InFolder(kGoldens / "qwen3_next_tied" / "bf16", "config.json", Kind::kJson),
+          InFolder(kGoldens / "qwen3_yarn" / "bf16", "config.json", Kind::kJson),
+          InFolder(kGoldens / "qwen3_moe_untied" / "bf16", "model.safetensors.index.json", Kind::kJson)});
+}
+
+TEST_F(MutationsTest, TokenizerJson) {
+  Damage("tokenizer", {Alone("models/demo/tokenizer.json", Kind::kJson, 0, UseTokenizerFile),
+                       Alone("tests/fuzz/corpus/tokenizer_json/merges.json", Kind::kJson, 0, UseTokenizerFile),
+                       Alone("tests/fuzz/corpus/tokenizer_json/bytes_only.json", Kind::kJson, 0, UseTokenizerFile)});
+}
+
+TEST_F(MutationsTest, ImportanceMatrix) {
+  model::ImportanceMatrix matrix;
+  for (const char* name : {"blk.0.attn_q.weight", "blk.1.ffn_down_exps.weight"}) {
+    matrix.Set(name, {.n_experts = 4, .mean_squares = std::vector<float>(256, 0.5F)});
+  }
+  const fs::path file = folder_ / "imatrix";
+  ASSERT_TRUE(matrix.Save(file).has_value());
+  Damage("imatrix", {{file, file, Kind::kBinary, 256, UseImportance}});
+}
+
+}  // namespace
+}  // namespace quern::mutations
