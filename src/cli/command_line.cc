@@ -82,8 +82,28 @@ constexpr CommandInfo kCommands[] = {
      "Examples:\n"
      "  quern pack coder.gguf                      writes coder.gguf.packed\n"
      "  quern pack coder.gguf --check              reads it all and compares checksums"},
+    {Command::kImatrix, kQuantize, "imatrix", "find out which columns of the weights matter", "<MODEL>",
+     "the checkpoint to be quantised, unquantised or nearly so",
+     "Reads a text and notes how strongly each input of each matrix is used. A hundred thousand tokens of the kind\n"
+     "that the model is for are plenty.\n\n"
+     "Examples:\n"
+     "  quern imatrix ~/models/Qwen3-Coder-30B-A3B-Instruct coder.imatrix --text code.txt\n"
+     "  quern imatrix coder-q8_0.gguf coder.imatrix --text code.txt --tokens 100000",
+     "<OUT>", "the file to write, for quern quantize --imatrix"},
+    {Command::kKl, kQuantize, "kl", "measure how far a quantised model is from its source", "<SOURCE>",
+     "the checkpoint that is right by definition",
+     "Prints the mean KL divergence of the next token's distribution, how often the likeliest token is the same, and\n"
+     "both perplexities.\n\n"
+     "Examples:\n"
+     "  quern kl ~/models/Qwen3-Coder-30B-A3B-Instruct coder-q4_k_m.gguf --text code.txt\n"
+     "  quern kl coder-bf16.gguf coder-q4_k_m.gguf --text code.txt --tokens 10000 --window 2048",
+     "<OTHER>", "what is compared with it"},
     {Command::kVersion, 0, "version", "print version and processor features", "", "", "Example:\n  quern version"},
 };
+
+constexpr int kMostTokens = 1 << 30;
+
+bool ReadsText(const CommandInfo& info) { return info.command == Command::kImatrix || info.command == Command::kKl; }
 
 struct Parsed {
   std::map<std::string, std::vector<std::string>> values;  // by key
@@ -148,6 +168,15 @@ void AddOptions(CLI::App& app, const CommandInfo& info, Parsed& parsed, Invocati
         ->type_name("P");
     app.add_flag("--predict", invocation.predict, "measure this machine and predict speeds; takes a second");
   }
+  if (ReadsText(info)) {
+    app.add_option("--text", invocation.file, "UTF-8 text to read")->type_name("FILE");
+    app.add_option("--tokens", invocation.n_tokens, "stop after this many tokens (default: all)")
+        ->type_name("N")
+        ->check(CLI::Range(0, kMostTokens));
+    app.add_option("--window", invocation.window, "tokens read together (default 512)")
+        ->type_name("N")
+        ->check(CLI::Range(2, kMostTokens));
+  }
   if (*info.positional != 0) app.add_option(info.positional, invocation.positional, info.positional_help);
   if (*info.second != 0) app.add_option(info.second, invocation.second, info.second_help);
   app.footer(info.examples);
@@ -165,6 +194,7 @@ std::vector<std::string> KnownFlags(const CommandInfo& info) {
   if (info.command == Command::kPack) flags.insert(flags.end(), {"--out", "--check"});
   if (info.command == Command::kPlan) flags.insert(flags.end(), {"--parallel", "--predict"});
   if (info.command == Command::kBench) flags.insert(flags.end(), std::begin(kBenchFlags), std::end(kBenchFlags));
+  if (ReadsText(info)) flags.insert(flags.end(), {"--text", "--tokens", "--window"});
   return flags;
 }
 
@@ -257,6 +287,9 @@ Result<Invocation> ParseFor(const CommandInfo& info, std::vector<std::string> ar
   if (info.command == Command::kQuantize) {
     QUERN_ASSIGN(invocation.recipe, RecipeOf(parsed.type));
   }
+  if (ReadsText(info) && invocation.file.empty()) {
+    return Error(Code::kInvalidArgument, fmt::format("quern {} needs --text, a file to read", info.name));
+  }
   QUERN_TRY(Apply(parsed, invocation.settings));
   return invocation;
 }
@@ -268,7 +301,8 @@ Result<Invocation> ParseCommandLine(const std::vector<std::string>& args) {
   help.help = OverallHelp();
   if (args.empty())
     return Error(Code::kInvalidArgument,
-                 "say what to do: serve, chat, complete, inspect, tokenize, quantize, bench, plan, pack or version");
+                 "say what to do: serve, chat, complete, inspect, tokenize, quantize, imatrix, kl, bench, plan, pack or "
+                 "version");
   std::string word = args[0];
   if (word == "--help" || word == "-h" || word == "help") return help;
   if (word == "--version") word = "version";

@@ -12,18 +12,32 @@
 
 namespace quern::cli {
 
-enum class Command { kNone, kServe, kChat, kComplete, kInspect, kTokenize, kQuantize, kBench, kPlan, kPack, kVersion };
+enum class Command {
+  kNone,
+  kServe,
+  kChat,
+  kComplete,
+  kInspect,
+  kTokenize,
+  kQuantize,
+  kImatrix,
+  kKl,
+  kBench,
+  kPlan,
+  kPack,
+  kVersion
+};
 
 struct Invocation {
   Command command = Command::kNone;
   Settings settings;
   std::string help;        // not empty: print this and do nothing else
   std::string positional;  // chat: a first message; complete: FILE:LINE[:COL]; inspect: path; tokenize: text;
-                           // quantize: source; bench: path, or "kernels"
+                           // quantize, imatrix, kl: source; bench: path, or "kernels"
   bool has_positional = false;
   std::string second;  // the second one, of commands that take two
 
-  // tokenize
+  // tokenize, imatrix, kl
   std::string file;  // read the text from here
   bool ids_only = false;
   bool count_only = false;
@@ -42,6 +56,10 @@ struct Invocation {
   // plan
   int parallel = 1;
   bool predict = false;
+
+  // imatrix, kl
+  int window = 512;  // tokens read together
+  int n_tokens = 0;  // of the text, at most; 0 = all
 };
 
 // args without the program's name. Errors: kInvalidArgument, one sentence, with a suggestion for what looks mistyped.

@@ -21,6 +21,8 @@ Result<int> RunQuantize(const Invocation& invocation);
 Result<int> RunPack(const Invocation& invocation);
 Result<int> RunPlan(const Invocation& invocation);
 Result<int> RunBenchCommand(const Invocation& invocation);
+Result<int> RunImatrix(const Invocation& invocation);
+Result<int> RunKl(const Invocation& invocation);
 Result<int> RunVersion(const Invocation& invocation);
 
 // All of standard input. Errors: kExhausted (more than the limit).

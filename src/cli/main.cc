@@ -31,6 +31,10 @@ quern::Result<int> Run(const quern::cli::Invocation& invocation) {
       return quern::cli::RunPlan(invocation);
     case Command::kBench:
       return quern::cli::RunBenchCommand(invocation);
+    case Command::kImatrix:
+      return quern::cli::RunImatrix(invocation);
+    case Command::kKl:
+      return quern::cli::RunKl(invocation);
     case Command::kVersion:
       return quern::cli::RunVersion(invocation);
     case Command::kNone:

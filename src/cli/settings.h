@@ -63,7 +63,7 @@ enum CommandBits : unsigned {
   kComplete = 4,
   kInspect = 8,
   kTokenize = 16,
-  kQuantize = 32,
+  kQuantize = 32,  // and the commands beside it: imatrix, kl
   kBench = 64,
   kPlan = 128,
   kPack = 256,

@@ -81,6 +81,7 @@ void PrepareRow(const KernelTable& kernels, const Preparation& p, int64_t row, s
 }  // namespace
 
 struct MatMulScratch::Impl {
+  MatMulObserver observer;
   AlignedBuffer bytes;
   std::vector<Preparation> preparations;
   std::vector<PreparedJob> jobs;
@@ -185,9 +186,11 @@ MatMulScratch::MatMulScratch() : impl_(std::make_unique<Impl>()) {}
 MatMulScratch::~MatMulScratch() = default;
 MatMulScratch::MatMulScratch(MatMulScratch&&) noexcept = default;
 MatMulScratch& MatMulScratch::operator=(MatMulScratch&&) noexcept = default;
+void MatMulScratch::SetObserver(MatMulObserver observer) { impl_->observer = std::move(observer); }
 
 void MatMul(std::span<const MatMulJob> jobs, MatMulScratch& scratch, ThreadPool& pool) {
   MatMulScratch::Impl& impl = scratch.impl();
+  if (impl.observer) std::ranges::for_each(jobs, impl.observer);
   const KernelTable& kernels = Kernels();
   impl.Plan(jobs, kernels, pool.n_threads());
   impl.PrepareAll(kernels, pool);

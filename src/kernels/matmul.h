@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -39,6 +40,9 @@ struct MatMulJob {
       gather;  // when not empty: y row i comes from x row gather[i] (the routed tokens of an expert)
 };
 
+// Sees a job before it is computed, on the caller's thread; for statistics of activations.
+using MatMulObserver = std::function<void(const MatMulJob&)>;
+
 // Room for prepared activations; grows, is reused. One caller at a time.
 class MatMulScratch {
  public:
@@ -46,6 +50,9 @@ class MatMulScratch {
   ~MatMulScratch();
   MatMulScratch(MatMulScratch&&) noexcept;
   MatMulScratch& operator=(MatMulScratch&&) noexcept;
+
+  // Of all later products with this scratch; empty: none.
+  void SetObserver(MatMulObserver observer);
 
   struct Impl;
   Impl& impl() { return *impl_; }

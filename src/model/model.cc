@@ -47,6 +47,7 @@ class ModelBody final : public Model {
   const Checkpoint& checkpoint() const override { return *checkpoint_; }
   std::vector<TensorClassInfo> DescribeTensors() const override { return weights_.classes; }
   uint64_t weight_bytes() const override { return weights_.n_bytes; }
+  const Weights* weights() const override { return &weights_; }
   int kv_value_bytes() const override { return weights_.kv_type == kernels::KvType::kF32 ? 4 : 2; }
   kernels::KvLayout kv_layout() const { return LayoutOf(config(), weights_.kv_type); }
   StateLayout state_layout() const {

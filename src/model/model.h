@@ -22,6 +22,7 @@ namespace quern::model {
 using TokenId = int32_t;
 
 class Model;
+struct Weights;
 
 // Tokens per KV page. A sequence holds whole pages; a page belongs to one sequence (sharing comes with the prefix
 // cache).
@@ -157,6 +158,8 @@ class Model {
   virtual std::vector<TensorClassInfo> DescribeTensors() const = 0;
   // Bytes of the weights as computed with: matrices in their packed form, the embedding as mapped.
   virtual uint64_t weight_bytes() const = 0;
+  // What it computes with, for those who look inside (model/importance_collect.h); null for a double without.
+  virtual const Weights* weights() const { return nullptr; }
   // Bytes per stored key or value: 4 for a checkpoint in f32, else 2 (f16).
   virtual int kv_value_bytes() const = 0;
 

@@ -54,7 +54,9 @@ def script(tmp_path, rules, **more):
 
 def test_help_everywhere():
     assert "Examples" in ok("--help")
-    for command in ["serve", "chat", "complete", "inspect", "tokenize", "quantize", "bench", "plan", "pack", "version"]:
+    commands = ["serve", "chat", "complete", "inspect", "tokenize", "quantize", "imatrix", "kl", "bench", "plan", "pack",
+                "version"]
+    for command in commands:
         text = ok(command, "--help")
         assert "Example" in text and f"quern {command}" in text
 
