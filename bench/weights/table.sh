@@ -14,13 +14,13 @@ printf '| type | size | bits per weight | mean KL, nats | same top token | perpl
 row() { # name, path, arguments of quantize
   local size kl
   size=$("$quern" quantize "$model" "$folder/$1.gguf" "${@:2}" 2>/dev/null | sed -n 's/^[^ ].*: \(.*\), \(.*\) bits per weight$/\1 | \2/p')
-  kl=$("$quern" kl "$model" "$folder/$1.gguf" --text "$text")
+  kl=$("$quern" kl "$model" "$folder/$1.gguf" --text "$text" --tokens 2048)
   printf '| %s | %s | %s | %s | %s |\n' "$1" "$size" "$(sed -n 's/^mean KL *\([0-9.]*\).*/\1/p' <<<"$kl")" \
     "$(sed -n 's/^same top token *//p' <<<"$kl")" "$(sed -n 's/^perplexity *\([0-9.]*\).*/\1/p' <<<"$kl")"
   rm "$folder/$1.gguf"
 }
 cat tests/api/*.py >"$folder/other"
-types=(bf16 f16 q8_0 q6_k q5_k_m q5_k_s q4_k_m q4_k_s q4_0)
+types=(bf16 q8_0 q6_k q5_k_m q4_k_m q4_k_s q4_0)
 for type in "${types[@]}"; do row "$type" --type "$type"; done
-"$quern" imatrix "$model" "$folder/imatrix" --text "$folder/other" >/dev/null
-for type in q5_k_m q4_k_m q4_k_s q4_0; do row "${type}+imatrix" --type "$type" --imatrix "$folder/imatrix"; done
+"$quern" imatrix "$model" "$folder/imatrix" --text "$folder/other" --tokens 8192 >/dev/null
+for type in q4_k_m q4_0; do row "${type}+imatrix" --type "$type" --imatrix "$folder/imatrix"; done

@@ -300,9 +300,10 @@ Result<Invocation> ParseCommandLine(const std::vector<std::string>& args) {
   Invocation help;
   help.help = OverallHelp();
   if (args.empty())
-    return Error(Code::kInvalidArgument,
-                 "say what to do: serve, chat, complete, inspect, tokenize, quantize, imatrix, kl, bench, plan, pack or "
-                 "version");
+    return Error(
+        Code::kInvalidArgument,
+        "say what to do: serve, chat, complete, inspect, tokenize, quantize, imatrix, kl, bench, plan, pack or "
+        "version");
   std::string word = args[0];
   if (word == "--help" || word == "-h" || word == "help") return help;
   if (word == "--version") word = "version";
