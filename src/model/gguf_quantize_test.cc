@@ -78,7 +78,7 @@ TEST(WriteQuantized, WithoutRoundingTheModelIsTheSame) {
   }
 }
 
-// The products are summed in another order than those of the FP8 kernels: not the same bits.
+// Not the same bits: the FP8 kernels round activations to bf16, 2^-9 of each, where the f32 file's do not.
 TEST(WriteQuantized, Fp8BecomesWhatItsScalesSay) {
   for (const char* name : {"qwen3", "qwen3_moe", "qwen3_next"}) {
     const fs::path from = fs::path("tests/golden/fp8") / name / "fp8";
@@ -90,7 +90,7 @@ TEST(WriteQuantized, Fp8BecomesWhatItsScalesSay) {
     ASSERT_EQ(source.size(), written.size());
     float largest = 0;
     for (const float v : source) largest = std::max(largest, std::fabs(v));
-    for (size_t i = 0; i < source.size(); ++i) ASSERT_NEAR(source[i], written[i], 2e-3F * largest) << name << " " << i;
+    for (size_t i = 0; i < source.size(); ++i) ASSERT_NEAR(source[i], written[i], 1.0F / 256 * largest) << name << " " << i;
   }
 }
 
