@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -44,6 +46,52 @@ struct Head {
                                 .gate_stride = 1,
                                 .out = out.data() + first * n_v,
                                 .out_stride = n_v});
+  }
+
+  // The same tokens in the chunked form, at most `piece` of them a call.
+  void RunChunks(Isa isa, std::vector<float>& state, std::vector<float>& out, int piece) const {
+    std::vector<float> changes(static_cast<size_t>(kTokens * n_v), NAN);
+    std::array<float, kDeltaChunk + 1> reach{};
+    std::array<float, size_t{kDeltaChunk} * kDeltaChunk> by_key{}, by_query{};
+    const KernelTable& table = *TableFor(isa);
+    for (int at = 0; at < kTokens;) {
+      const int before = at % kDeltaChunk;
+      const int n = std::min({piece, kDeltaChunk - before, kTokens - at});
+      std::vector<const float*> keys;
+      std::vector<float*> u;
+      for (int t = at - before; t < at + n; ++t) {
+        keys.push_back(k.data() + t * n_k);
+        u.push_back(changes.data() + t * n_v);
+      }
+      table.delta_products({.key_dim = n_k,
+                            .n_before = before,
+                            .n_tokens = n,
+                            .k = keys.data(),
+                            .q = q.data() + at * n_k,
+                            .qk_stride = n_k,
+                            .by_key = by_key.data(),
+                            .by_query = by_query.data()});
+      table.delta_chunk({.state = state.data(),
+                         .key_dim = n_k,
+                         .value_dim = n_v,
+                         .n_before = before,
+                         .n_tokens = n,
+                         .k = keys.data(),
+                         .u = u.data(),
+                         .reach = reach.data(),
+                         .by_key = by_key.data(),
+                         .by_query = by_query.data(),
+                         .q = q.data() + at * n_k,
+                         .qk_stride = n_k,
+                         .v = v.data() + at * n_v,
+                         .v_stride = n_v,
+                         .decay = decay.data() + at,
+                         .beta = beta.data() + at,
+                         .gate_stride = 1,
+                         .out = out.data() + at * n_v,
+                         .out_stride = n_v});
+      at += n;
+    }
   }
 
   std::vector<float> NewState() const { return std::vector<float>(static_cast<size_t>(n_k * n_v), 0.0F); }
@@ -99,6 +147,51 @@ TEST(DeltaSteps, AnyCutGivesTheSameBits) {
       for (int at = 0; at < kTokens; at += piece) head.Run(isa, cut_state, cut_out, at, std::min(piece, kTokens - at));
       EXPECT_EQ(cut_state, state) << IsaName(isa) << " piece " << piece;
       EXPECT_EQ(cut_out, out) << IsaName(isa) << " piece " << piece;
+    }
+  }
+}
+
+TEST(DeltaChunk, EveryLevelFollowsTheRule) {
+  for (const auto& [n_k, n_v] : {std::pair(128, 128), std::pair(8, 12), std::pair(16, 65), std::pair(5, 1)}) {
+    const Head head(n_k, n_v);
+    const std::vector<double> expected = Expected(head);
+    for (const Isa isa : OfferedIsas()) {
+      auto state = head.NewState();
+      auto out = head.NewOut();
+      head.RunChunks(isa, state, out, kTokens);
+      for (size_t i = 0; i < out.size(); ++i) {
+        ASSERT_NEAR(out[i], expected[i], 4e-6) << IsaName(isa) << " " << n_k << " x " << n_v << " value " << i;
+      }
+    }
+  }
+}
+
+TEST(DeltaChunk, AFullChunkLeavesTheRecurrentFormsStateToRounding) {
+  static_assert(kTokens / kDeltaChunk == 2);
+  const Head head(128, 128);
+  for (const Isa isa : OfferedIsas()) {
+    auto chunked = head.NewState(), recurrent = head.NewState();
+    auto out = head.NewOut();
+    head.RunChunks(isa, chunked, out, kTokens);
+    head.Run(isa, recurrent, out, 0, 2 * kDeltaChunk);
+    for (size_t i = 0; i < chunked.size(); ++i) ASSERT_NEAR(chunked[i], recurrent[i], 2e-6) << IsaName(isa);
+  }
+}
+
+TEST(DeltaChunk, AnyCutGivesTheSameBits) {
+  for (const auto& [n_k, n_v] : {std::pair(16, 76), std::pair(128, 128), std::pair(7, 5)}) {
+    const Head head(n_k, n_v);
+    for (const Isa isa : OfferedIsas()) {
+      auto state = head.NewState();
+      auto out = head.NewOut();
+      head.RunChunks(isa, state, out, kTokens);
+      for (const int piece : {1, 2, 3, 7, 31}) {
+        auto cut_state = head.NewState();
+        auto cut_out = head.NewOut();
+        head.RunChunks(isa, cut_state, cut_out, piece);
+        EXPECT_EQ(cut_state, state) << IsaName(isa) << " piece " << piece;
+        EXPECT_EQ(cut_out, out) << IsaName(isa) << " piece " << piece;
+      }
     }
   }
 }

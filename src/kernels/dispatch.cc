@@ -41,6 +41,8 @@ KernelTable Avx2Table() {
   t.conv_silu = avx2::ConvSilu;
   t.l2_norm = avx2::L2Norm;
   t.delta_steps = avx2::DeltaSteps;
+  t.delta_chunk = avx2::DeltaChunk;
+  t.delta_products = avx2::DeltaProducts;
   t.sigmoid_mul = avx2::SigmoidMul;
   return t;
 }
@@ -70,6 +72,8 @@ KernelTable Avx512Table(const os::CpuFeatures& cpu) {
   t.conv_silu = avx512::ConvSilu;
   t.l2_norm = avx512::L2Norm;
   t.delta_steps = avx512::DeltaSteps;
+  t.delta_chunk = avx512::DeltaChunk;
+  t.delta_products = avx512::DeltaProducts;
   t.sigmoid_mul = avx512::SigmoidMul;
   return t;
 }

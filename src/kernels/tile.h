@@ -135,4 +135,47 @@ struct DeltaTile {
   int64_t out_stride;
 };
 
+// The same rule for tokens of one chunk, without touching S: a chunk is kDeltaChunk tokens, and the state that the
+// kernels read is the one at its start. With d the decays and reach(m, t) = d[m + 1] * ... * d[t]:
+//   u_t = beta_t (v_t - reach(start, t) S^T k_t - sum over m < t of (k_m . k_t) reach(m, t) u_m)
+//   out_t = reach(start, t) S^T q_t + sum over m <= t of (k_m . q_t) reach(m, t) u_m
+// and when the chunk is full S = reach(start, end) S + sum over m of k_m (reach(m, end) u_m)^T.
+// A token's values depend on S, on the tokens of its chunk up to it, and on nothing else: it does not matter how many
+// come in one call. All sums run in order: over key_dim from 0, over tokens from the chunk's first.
+inline constexpr int kDeltaChunk = 32;
+struct DeltaChunkTile {
+  float* state;  // [key_dim, value_dim] at the chunk's start; at the next chunk's start when the call fills the chunk
+  int key_dim;
+  int value_dim;
+  int n_before;           // tokens of the chunk that came in earlier calls
+  int n_tokens;           // n_before + n_tokens <= kDeltaChunk
+  const float* const* k;  // [n_before + n_tokens] pointers to [key_dim]: keys of the chunk's tokens
+  float* const* u;        // [n_before + n_tokens] pointers to [value_dim]: their changes; written for the new ones
+  float* reach;           // [kDeltaChunk + 1], kept between calls: from the start and from each token to the latest
+  const float* by_key;    // [n_tokens, kDeltaChunk] of DeltaProducts
+  const float* by_query;
+  const float* q;  // as in DeltaTile, of the new tokens
+  int64_t qk_stride;
+  const float* v;
+  int64_t v_stride;
+  const float* decay;
+  const float* beta;
+  int64_t gate_stride;
+  float* out;
+  int64_t out_stride;
+};
+
+// Products of keys and queries inside a chunk, the same for all value heads of a key head:
+// by_key[t, m] = k_m . k_(n_before + t), by_query[t, m] = k_m . q_t for m <= n_before + t.
+struct DeltaProductsTile {
+  int key_dim;
+  int n_before;
+  int n_tokens;
+  const float* const* k;  // [n_before + n_tokens] pointers to [key_dim]
+  const float* q;         // [key_dim] per new token
+  int64_t qk_stride;
+  float* by_key;  // [n_tokens, kDeltaChunk]
+  float* by_query;
+};
+
 }  // namespace quern::kernels

@@ -91,6 +91,8 @@ KernelTable Table() {
   table.conv_silu = ConvSilu;
   table.l2_norm = L2Norm;
   table.delta_steps = DeltaSteps;
+  table.delta_chunk = DeltaChunk;
+  table.delta_products = DeltaProducts;
   table.sigmoid_mul = SigmoidMul;
   return table;
 }

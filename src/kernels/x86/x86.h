@@ -28,6 +28,8 @@ void Attention(const AttentionTile& tile);
 void ConvSilu(const ConvTile& tile);
 void L2Norm(float* x, int64_t n, float eps, float scale);
 void DeltaSteps(const DeltaTile& tile);
+void DeltaChunk(const DeltaChunkTile& tile);
+void DeltaProducts(const DeltaProductsTile& tile);
 void SigmoidMul(const float* x, const float* gate, int64_t n, float* out);
 int32_t Int8Peak(int64_t n_rounds);
 int32_t F32Peak(int64_t n_rounds);
@@ -53,6 +55,8 @@ void Attention(const AttentionTile& tile);
 void ConvSilu(const ConvTile& tile);
 void L2Norm(float* x, int64_t n, float eps, float scale);
 void DeltaSteps(const DeltaTile& tile);
+void DeltaChunk(const DeltaChunkTile& tile);
+void DeltaProducts(const DeltaProductsTile& tile);
 void SigmoidMul(const float* x, const float* gate, int64_t n, float* out);
 int32_t F32Peak(int64_t n_rounds);
 }  // namespace avx512
