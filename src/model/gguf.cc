@@ -481,6 +481,21 @@ Result<std::vector<int64_t>> GgufFile::Integers(std::string_view key) const {
   return out;
 }
 
+Result<std::vector<bool>> GgufFile::Flags(std::string_view key) const {
+  const Value* value = FindValue(key);
+  std::vector<bool> out;
+  if (value != nullptr && value->type == GgufType::kBool) {
+    for (uint64_t i = 0; i < value->count; ++i) out.push_back(Load<uint8_t>(value->payload + i) != 0);
+    return out;
+  }
+  QUERN_ASSIGN(const std::vector<int64_t> numbers, Integers(key));
+  for (const int64_t number : numbers) {
+    if (number != 0 && number != 1) return std::unexpected(Wrong(*value, "bools, or integers of 0 and 1"));
+    out.push_back(number == 1);
+  }
+  return out;
+}
+
 std::vector<std::byte> GgufFile::EncodedValue(std::string_view key) const {
   const Value* value = FindValue(key);
   if (value == nullptr) return {};

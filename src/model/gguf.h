@@ -76,6 +76,8 @@ class GgufFile {
   // Arrays; views of strings are into the file's bytes. Integers also takes a single integer as an array of one.
   Result<std::vector<std::string_view>> Strings(std::string_view key) const;
   Result<std::vector<int64_t>> Integers(std::string_view key) const;
+  // Yes or no: bools, or integers of 0 and 1.
+  Result<std::vector<bool>> Flags(std::string_view key) const;
 
   // The value as the file has it, from its type on; to be put into another file. Empty when there is no such key.
   std::vector<std::byte> EncodedValue(std::string_view key) const;

@@ -167,23 +167,44 @@ Result<void> ReadMoe(const ArchitectureKeys& keys, ModelConfig& config) {
   return {};
 }
 
-// Which layers are recurrent: every interval-th is not, unless head_count_kv is a list and says so by its zeros
-// (Ollama).
+// One entry for each block, multi-token prediction blocks at the end included; of the others the kinds.
+Result<std::vector<LayerKind>> KindsOfBlocks(const ArchitectureKeys& keys, std::string_view name,
+                                             const std::vector<bool>& recurrent, const ModelConfig& config) {
+  const int n_blocks = config.n_layers + config.n_mtp_layers;
+  if (recurrent.size() != static_cast<size_t>(n_blocks)) {
+    return Fail(keys.file(), Code::kInvalidArgument,
+                fmt::format("key \"{}\" has {} entries for {} blocks", keys.Key(name), recurrent.size(), n_blocks));
+  }
+  std::vector<LayerKind> kinds;
+  for (int layer = 0; layer < config.n_layers; ++layer) {
+    kinds.push_back(recurrent[static_cast<size_t>(layer)] ? LayerKind::kGatedDeltaNet : LayerKind::kFullAttention);
+  }
+  return kinds;
+}
+
+// Which layers are recurrent: those that recurrent_layers names, or where head_count_kv is a list those of its zeros
+// (Ollama); without either all but every interval-th.
 Result<void> ReadLayerKinds(const ArchitectureKeys& keys, ModelConfig& config) {
+  constexpr std::string_view kListed = "attention.recurrent_layers", kHeads = "attention.head_count_kv";
   QUERN_ASSIGN(const int interval, keys.IntOr("full_attention_interval", kDefaultFullAttentionInterval));
   config.layer_kinds = LayerKindsOf(config.n_layers, interval);
-  if (!keys.Has("attention.head_count_kv")) return {};
-  QUERN_ASSIGN(const auto heads, keys.file().Integers(keys.Key("attention.head_count_kv")));
-  if (std::find(heads.begin(), heads.end(), 0) == heads.end()) return {};
-  const int n_blocks = config.n_layers + config.n_mtp_layers;
-  if (heads.size() != static_cast<size_t>(n_blocks)) {
+  const bool is_listed = keys.Has(kListed);
+  if (is_listed) {
+    QUERN_ASSIGN(const auto recurrent, keys.file().Flags(keys.Key(kListed)));
+    QUERN_ASSIGN(config.layer_kinds, KindsOfBlocks(keys, kListed, recurrent, config));
+  }
+  if (!keys.Has(kHeads)) return {};
+  QUERN_ASSIGN(const auto heads, keys.file().Integers(keys.Key(kHeads)));
+  std::vector<bool> without;
+  for (const int64_t n : heads) without.push_back(n == 0);
+  if (std::find(without.begin(), without.end(), true) == without.end()) return {};
+  QUERN_ASSIGN(const auto kinds, KindsOfBlocks(keys, kHeads, without, config));
+  if (is_listed && kinds != config.layer_kinds) {
     return Fail(keys.file(), Code::kInvalidArgument,
-                fmt::format("key \"{}\" has {} entries for {} blocks", keys.Key("attention.head_count_kv"),
-                            heads.size(), n_blocks));
+                fmt::format("keys \"{}\" and \"{}\" disagree about which layers are recurrent", keys.Key(kListed),
+                            keys.Key(kHeads)));
   }
-  for (size_t layer = 0; layer < config.layer_kinds.size(); ++layer) {
-    config.layer_kinds[layer] = heads[layer] == 0 ? LayerKind::kGatedDeltaNet : LayerKind::kFullAttention;
-  }
+  config.layer_kinds = kinds;
   return {};
 }
 

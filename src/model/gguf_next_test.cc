@@ -44,6 +44,12 @@ class Writer {
     Key(key, 6);
     Raw(value);
   }
+  void Flags(const std::string& key, const std::vector<bool>& values) {
+    Key(key, 9);
+    Raw(uint32_t{7});
+    Raw(uint64_t{values.size()});
+    for (const bool value : values) Raw(static_cast<uint8_t>(value));
+  }
   void Integers(const std::string& key, const std::vector<int32_t>& values) {
     Key(key, 9);
     Raw(uint32_t{5});
@@ -80,14 +86,17 @@ class Writer {
 
 struct Form {
   const char* name;
-  bool legacy_input;  // ssm_in instead of attn_qkv and attn_gate
-  bool listed_heads;  // head_count_kv is a list with zeros, and no interval
-  bool mtp_block;     // one more block, which is not computed
+  bool legacy_input;              // ssm_in instead of attn_qkv and attn_gate
+  bool listed_heads;              // head_count_kv is a list with zeros, and no interval
+  bool mtp_block;                 // one more block, which is not computed
+  bool recurrent_layers = false;  // a list of which layers are recurrent, and an interval that it overrules
 };
 constexpr Form kForms[] = {{"usual", false, false, false},
                            {"legacy", true, false, false},
                            {"listed", false, true, false},
-                           {"mtp", false, true, true}};
+                           {"mtp", false, true, true},
+                           {"recurrent_layers", false, false, false, true},
+                           {"recurrent_layers_and_mtp", false, true, true, true}};
 
 class GgufNext : public testing::TestWithParam<Form> {
  protected:
@@ -227,9 +236,17 @@ class GgufNext : public testing::TestWithParam<Form> {
     u32("ssm.inner_size", int64_t{c.n_linear_value_heads} * c.linear_value_dim);
     out.F32("qwen3next.attention.layer_norm_rms_epsilon", c.norm_eps);
     out.F32("qwen3next.rope.freq_base", static_cast<float>(c.rope_theta));
+    if (GetParam().recurrent_layers) {
+      std::vector<bool> recurrent;
+      for (int layer = 0; layer < c.n_layers; ++layer) {
+        recurrent.push_back(c.KindOf(layer) == LayerKind::kGatedDeltaNet);
+      }
+      if (GetParam().mtp_block) recurrent.push_back(false);
+      out.Flags("qwen3next.attention.recurrent_layers", recurrent);
+    }
     if (!GetParam().listed_heads) {
       u32("attention.head_count_kv", c.n_kv_heads);
-      u32("full_attention_interval", 3);
+      u32("full_attention_interval", GetParam().recurrent_layers ? 2 : 3);
       return;
     }
     std::vector<int32_t> heads;
