@@ -78,7 +78,8 @@ TEST(WriteQuantized, WithoutRoundingTheModelIsTheSame) {
   }
 }
 
-// Not the same bits: the FP8 kernels round activations to bf16, 2^-9 of each, where the f32 file's do not.
+// Not the same bits: what the source keeps in bf16 (its head) is multiplied with activations rounded to bf16, 2^-9 of
+// each; in the f32 file nothing is.
 TEST(WriteQuantized, Fp8BecomesWhatItsScalesSay) {
   for (const char* name : {"qwen3", "qwen3_moe", "qwen3_next"}) {
     const fs::path from = fs::path("tests/golden/fp8") / name / "fp8";
