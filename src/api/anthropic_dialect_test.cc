@@ -278,7 +278,7 @@ TEST_F(Anthropic, WhatCannotBeHonouredIsRefusedByName) {
        "messages.0.content.0: unexpected tool_use_id found in tool_result blocks: toolu_x"},
       {R"("messages":[{"role":"robot","content":"x"}])", "messages.0.role"},
       {R"("messages":[{"role":"user"}])", "messages.0.content"},
-      {R"("messages":[{"role":"user","content":"x"}],"output_config":{"format":{"type":"json_schema","schema":{}}})",
+      {R"("messages":[{"role":"user","content":"x"}],"output_config":{"format":{"type":"json_schema"}})",
        "output_config.format"},
   };
   for (const auto& [fields, words] : rows) {

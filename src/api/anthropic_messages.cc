@@ -37,8 +37,8 @@ ApiResult<GenerationFields> ReadFields(const ObjectReader& body, const ServedMod
   return fields;
 }
 
-// output_config.format, and output_format as it was called before.
-ApiResult<void> RefuseOutputFormat(const ObjectReader& body) {
+// output_config.format, and output_format as it was called before: {"type":"json_schema","schema":...}.
+ApiResult<std::shared_ptr<const OutputFormat>> ReadAnthropicFormat(const ObjectReader& body) {
   QUERN_API_ASSIGN(const json::object* config, body.Object("output_config"));
   std::string path = "output_format";
   QUERN_API_ASSIGN(const json::object* format, body.Object(path));
@@ -50,12 +50,16 @@ ApiResult<void> RefuseOutputFormat(const ObjectReader& body) {
       path = reader.PathOf("format");
     }
   }
-  if (format == nullptr) return {};
-  return Fail(BadField(path,
-                       fmt::format("'{}' is not supported: this server cannot enforce it yet, and does not ignore "
-                                   "constraints.",
-                                   path),
-                       "unsupported"));
+  if (format == nullptr) return nullptr;
+  const ObjectReader reader(*format, path);
+  QUERN_API_ASSIGN(const std::string_view type, reader.NeedString("type"));
+  QUERN_API_ASSIGN(const json::object* schema, reader.Object("schema"));
+  if (type != "json_schema" || schema == nullptr) {
+    return Fail(BadField(path, fmt::format("'{}' must be a 'json_schema' with a 'schema'.", path), "invalid_value"));
+  }
+  return ReadOutputFormat(
+      json::object{{"type", "json_schema"},
+                   {"json_schema", json::object{{"name", "output"}, {"schema", *schema}, {"strict", true}}}});
 }
 
 }  // namespace
@@ -65,7 +69,7 @@ ApiResult<ChatRequest> ReadAnthropicRequest(const ObjectReader& body, const Serv
   QUERN_API_TRY(ReadAnthropicTurns(body, limits, request));
   QUERN_API_ASSIGN(request.fields, ReadFields(body, model, limits));
   QUERN_API_TRY(ReadAnthropicTools(body, limits, request));
-  QUERN_API_TRY(RefuseOutputFormat(body));
+  QUERN_API_ASSIGN(request.fields.format, ReadAnthropicFormat(body));
   QUERN_API_TRY(CheckForcedCall(request));
   return request;
 }

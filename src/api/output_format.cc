@@ -219,6 +219,12 @@ ApiResult<std::shared_ptr<const OutputFormat>> ReadOutputFormat(const ObjectRead
   return OneOfFields(body, kFields);
 }
 
+ApiResult<std::shared_ptr<const OutputFormat>> ReadOutputFormat(json::object response_format) {
+  json::object body;
+  body["response_format"] = std::move(response_format);
+  return ReadOutputFormat(ObjectReader(body, ""));
+}
+
 ApiResult<std::shared_ptr<const grammar::Grammar>> CompileFormat(const OutputFormat& format, const ServedModel& model) {
   auto compiled = model.grammars->Compile(format.source);
   if (!compiled && format.may_relax) compiled = model.grammars->Compile(grammar::JsonObjectGrammar());

@@ -2,6 +2,7 @@
 // structured_outputs, llama.cpp's grammar and json_schema.
 #pragma once
 
+#include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 #include <memory>
 #include <string>
@@ -25,6 +26,9 @@ struct OutputFormat {
 // Null when the text is free. Errors: 400 naming the field (unknown type, a bad name, a schema or grammar that
 // cannot be enforced as far as reading it shows; two formats at once).
 ApiResult<std::shared_ptr<const OutputFormat>> ReadOutputFormat(const ObjectReader& body);
+
+// The same for dialects that say it elsewhere: response_format is an object as the OpenAI family has it.
+ApiResult<std::shared_ptr<const OutputFormat>> ReadOutputFormat(boost::json::object response_format);
 
 // Errors: 400 naming the field and what cannot be enforced.
 ApiResult<std::shared_ptr<const grammar::Grammar>> CompileFormat(const OutputFormat& format, const ServedModel& model);

@@ -40,20 +40,20 @@ ApiResult<void> RefuseUnsupported(const ObjectReader& body) {
   return {};
 }
 
-ApiResult<void> ReadTextFormat(const ObjectReader& body) {
+// text.format: as response_format, with the members of json_schema beside its type.
+ApiResult<std::shared_ptr<const OutputFormat>> ReadTextFormat(const ObjectReader& body) {
   QUERN_API_ASSIGN(const json::object* text, body.Object("text"));
-  if (text == nullptr) return {};
-  const ObjectReader reader(*text, "text");
-  QUERN_API_ASSIGN(const json::object* format, reader.Object("format"));
-  if (format == nullptr) return {};
-  const ObjectReader format_reader(*format, reader.PathOf("format"));
-  QUERN_API_ASSIGN(const std::string_view type, format_reader.NeedString("type"));
-  if (type == "text") return {};
-  return Fail(BadField(format_reader.PathOf("type"),
-                       fmt::format("'{}' of '{}' is not supported: this server cannot enforce it yet, and does not "
-                                   "ignore constraints.",
-                                   format_reader.PathOf("type"), type.substr(0, 60)),
-                       "unsupported"));
+  if (text == nullptr) return nullptr;
+  QUERN_API_ASSIGN(const json::object* format, ObjectReader(*text, "text").Object("format"));
+  if (format == nullptr) return nullptr;
+  QUERN_API_ASSIGN(const std::string_view type, ObjectReader(*format, "text.format").NeedString("type"));
+  json::object response_format{{"type", type}};
+  if (type == "json_schema") {
+    json::object inner = *format;
+    inner.erase("type");
+    response_format["json_schema"] = std::move(inner);
+  }
+  return ReadOutputFormat(std::move(response_format));
 }
 
 ApiResult<void> ReadLogprobs(const ObjectReader& body, const Limits& limits, ChatRequest& request) {
@@ -132,7 +132,7 @@ ApiResult<ResponsesRequest> ReadResponsesRequest(const ObjectReader& body, const
   if (request.frame.store) request.frame.input = json::serialize(items);
   QUERN_API_ASSIGN(request.chat.fields, ReadFields(body, model));
   QUERN_API_TRY(ReadResponsesTools(body, limits, request));
-  QUERN_API_TRY(ReadTextFormat(body));
+  QUERN_API_ASSIGN(request.chat.fields.format, ReadTextFormat(body));
   QUERN_API_TRY(ReadLogprobs(body, limits, request.chat));
   QUERN_API_TRY(CheckForcedCall(request.chat));
   QUERN_API_ASSIGN(request.frame.echoed, EchoOf(body, request));

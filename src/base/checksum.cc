@@ -7,9 +7,10 @@
 namespace quern {
 namespace {
 
-constexpr uint64_t kPrime = 0x9E3779B185EBCA87;
+constexpr uint64_t kLanePrime = 0x9E3779B185EBCA87;
+constexpr uint64_t kWordPrime = 0xC2B2AE3D27D4EB4F;
 
-uint64_t Mix(uint64_t lane, uint64_t word) { return std::rotl(lane ^ word, 29) * kPrime; }
+uint64_t Mix(uint64_t lane, uint64_t word) { return std::rotl(lane ^ (word * kWordPrime), 29) * kLanePrime; }
 
 void TakeBlock(uint64_t (&lanes)[4], const std::byte* block) {
   for (size_t i = 0; i < 4; ++i) {

@@ -10,8 +10,9 @@ namespace quern {
 // Of all bytes in order, however they are cut into Adds. The value is part of file formats: it never changes.
 //
 // Definition: words of 8 bytes, little-endian, go in turn to four lanes; a lane takes a word by
-// lane = rotl(lane ^ word, 29) * kPrime. The end fills the last 32 bytes up with zeros, takes them, mixes the number of
-// bytes and the lanes in order the same way, and folds h ^= h >> 32.
+// lane = rotl(lane ^ word * kWordPrime, 29) * kLanePrime (modulo 2^64; without the first product, the top bits of one
+// word could undo those of the word before). The end fills the last 32 bytes up with zeros, takes them, mixes the
+// number of bytes and the lanes in order the same way, and folds h ^= h >> 32.
 class Checksum {
  public:
   void Add(std::span<const std::byte> bytes);
