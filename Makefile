@@ -5,12 +5,13 @@ SECONDS_EACH ?= 60
 MUTATIONS ?= 2000
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup build run test unit asan tsan fuzz mutations bench interop format lint clean
+.PHONY: help setup build run test unit long-context asan tsan fuzz mutations bench interop format lint clean
 
 help:
 	@echo "make run     set up, build, and serve the model in the box on http://127.0.0.1:$(PORT) (PORT=...)"
 	@echo "make test    set up, build, and run every test"
 	@echo "make build   set up and build; the program is build/quern"
+	@echo "make long-context   a million tokens through a tiny model of each architecture (tens of minutes)"
 	@echo "make bench   measure tokenizer, kernels and server"
 	@echo "make asan | tsan   the unit and API tests under sanitizers"
 	@echo "make fuzz    every fuzz target for SECONDS_EACH=$(SECONDS_EACH) seconds"
@@ -35,6 +36,10 @@ test:
 unit: setup
 	@scripts/build.sh release -j $(JOBS) quern_tests
 	@ctest --test-dir build/release --output-on-failure
+
+long-context: setup
+	@scripts/build.sh release -j $(JOBS) quern_model_test
+	@QUERN_LONG_CONTEXT=1048576 build/release/src/model/quern_model_test --gtest_filter='*LongContext*'
 
 asan tsan:
 	@scripts/setup.sh test

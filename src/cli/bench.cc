@@ -6,6 +6,7 @@
 
 #include "base/os/cpu.h"
 #include "cli/bench_kernels.h"
+#include "cli/bench_kv.h"
 #include "cli/bench_report.h"
 #include "cli/bench_run.h"
 #include "cli/commands.h"
@@ -53,6 +54,18 @@ Result<int> BenchKernels(const BenchOptions& options) {
   return kExitDone;
 }
 
+constexpr int kKvTextTokens = 1024;
+
+// --model, or the model in the box.
+Result<int> BenchKv(const Settings& settings, const BenchOptions& options) {
+  QUERN_ASSIGN(const auto path, ModelPath(settings));
+  QUERN_ASSIGN(const auto model, model::Model::Load(path));
+  ThreadPool pool(options.threads.empty() ? ThreadPool::AvailableThreads() : options.threads.front());
+  QUERN_ASSIGN(const std::string table, KvLossTable(*model, kKvTextTokens, pool));
+  fmt::print("{}\n{}", ModelName(settings, path), table);
+  return kExitDone;
+}
+
 Result<void> WritePlot(const std::string& path, const std::string& svg) {
   std::ofstream file(path, std::ios::binary);
   file << svg;
@@ -79,10 +92,12 @@ Result<std::vector<BenchRow>> Measure(const Settings& settings, const std::files
 }  // namespace
 
 Result<int> RunBenchCommand(const Invocation& invocation) {
-  const BenchOptions& options = invocation.bench;
+  BenchOptions options = invocation.bench;
+  options.kv_types = invocation.settings.kv_types;
   QUERN_TRY(CheckOptions(options));
   if (!options.isa.empty()) QUERN_TRY(kernels::ForceIsa(options.isa));
   if (invocation.positional == "kernels") return BenchKernels(options);
+  if (invocation.positional == "kv") return BenchKv(invocation.settings, options);
   Settings settings = invocation.settings;
   if (invocation.has_positional) settings.model = invocation.positional;
   QUERN_ASSIGN(const auto path, ModelPath(settings));

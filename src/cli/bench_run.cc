@@ -33,8 +33,12 @@ double Quantile(std::vector<double> values, double share) {
 // The sequences of one test, at its depth; every repetition begins there.
 class Bench {
  public:
-  Bench(const model::Model& model, int threads, int step_tokens)
-      : model_(model), activations_(model::Activations::Create()), pool_(threads), step_tokens_(step_tokens) {}
+  Bench(const model::Model& model, int threads, const BenchOptions& options)
+      : model_(model),
+        activations_(model::Activations::Create()),
+        pool_(threads),
+        step_tokens_(options.step_tokens),
+        kv_types_(options.kv_types) {}
 
   ThreadPool& threads() { return pool_; }
 
@@ -47,7 +51,7 @@ class Bench {
                    fmt::format("{} at depth {} takes {} tokens, the model's context is {}", test.Name(), test.depth,
                                n_each, model_.config().context_length));
     const int pages_each = (n_each + model::kKvPageTokens - 1) / model::kKvPageTokens;
-    QUERN_ASSIGN(kv_, model::KvPool::Create(model_, pages_each * test.batch));
+    QUERN_ASSIGN(kv_, model::KvPool::Create(model_, pages_each * test.batch, kv_types_));
     for (int i = 0; i < test.batch; ++i) {
       sequences_.push_back(model::SequenceState::Create(*kv_));
       if (test.depth > 0) QUERN_TRY(sequences_.back()->Reserve(test.depth));
@@ -110,6 +114,7 @@ class Bench {
   std::unique_ptr<model::Activations> activations_;
   ThreadPool pool_;
   const int step_tokens_;
+  const std::optional<kernels::KvTypes> kv_types_;
   std::unique_ptr<model::KvPool> kv_;
   std::vector<std::unique_ptr<model::SequenceState>> sequences_;
   std::vector<std::unique_ptr<model::StateSnapshot>> marks_;
@@ -172,6 +177,9 @@ Result<std::vector<BenchRow>> RunBench(const model::Model& model, const BenchOpt
                                        const BenchProgress& progress) {
   const std::vector<BenchCase> cases = CasesOf(options);
   const model::ModelWork work = model::WorkOf(model.checkpoint());
+  const double kv_value_bytes =
+      static_cast<double>(model.config().KvBytesPerToken(options.kv_types.value_or(model.default_kv_types()))) /
+      work.kv_values_per_token;
   const uint64_t total = cases.size() * static_cast<uint64_t>(options.repeat + 1);
   uint64_t done = 0;
   std::vector<BenchRow> rows;
@@ -179,15 +187,14 @@ Result<std::vector<BenchRow>> RunBench(const model::Model& model, const BenchOpt
   kernels::Ceilings ceilings;
   for (const BenchCase& test : cases) {
     if (bench == nullptr || bench->threads().n_threads() != test.threads) {
-      bench = std::make_unique<Bench>(model, test.threads, options.step_tokens);
+      bench = std::make_unique<Bench>(model, test.threads, options);
       ceilings = kernels::MeasureCeilings(bench->threads());
     }
     const engine::Workload run = RunOf(test, options.step_tokens);
     BenchRow row{.test = test, .seconds = {}, .work = {}, .ceilings = ceilings};
-    engine::ForSteps(
-        run, [&](const model::StepShape& step) { row.work += model::WorkOf(work, step, model.kv_value_bytes()); });
+    engine::ForSteps(run, [&](const model::StepShape& step) { row.work += model::WorkOf(work, step, kv_value_bytes); });
     row.predicted_seconds =
-        engine::PredictSeconds(work, model.config().n_layers, model.kv_value_bytes(), run, MachineOf(ceilings));
+        engine::PredictSeconds(work, model.config().n_layers, kv_value_bytes, run, MachineOf(ceilings));
     progress(done++, total);
     QUERN_TRY(bench->SetUp(test));
     BenchCase warm = test;  // touches the memory that the test will use

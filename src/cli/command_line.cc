@@ -61,14 +61,16 @@ constexpr CommandInfo kCommands[] = {
      "  quern quantize coder-bf16.gguf coder-q5_k_m.gguf --type q5_k_m --imatrix coder.imatrix",
      "<OUT>", "the .gguf file to write; it appears when it is whole"},
     {Command::kBench, kBench, "bench", "measure speed beside what the machine allows", "path",
-     "safetensors directory or .gguf file; or the word kernels: matrix products alone",
+     "safetensors directory or .gguf file; or the word kernels: matrix products alone; or kv: what KV types cost",
      "Lists are separated by commas; every value is measured with every other one.\n"
      "Examples:\n"
      "  quern bench coder.gguf                                  reading 512 tokens, generating 128\n"
      "  quern bench coder.gguf --prompt 512,2048 --generate 0 --threads 1,2,4\n"
      "  quern bench coder.gguf --depth 0,8192,32768 --plot depth.svg\n"
      "  quern bench coder.gguf --prompt 0 --generate 32 --batch 1,8 --format csv\n"
-     "  quern bench kernels --isa avx2"},
+     "  quern bench coder.gguf --depth 32768 --kv-type q8\n"
+     "  quern bench kernels --isa avx2\n"
+     "  quern bench kv --model coder.gguf                       accuracy of each type of keys and values"},
     {Command::kPlan, kPlan, "plan", "say what a checkpoint takes, before it is loaded", "path",
      "safetensors directory or .gguf file (default: --model, or the model in the box)",
      "Exit code 1 when it does not fit.\n"

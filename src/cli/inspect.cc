@@ -11,7 +11,7 @@ Result<int> RunInspect(const Invocation& invocation) {
   if (invocation.has_positional) settings.model = invocation.positional;
   QUERN_ASSIGN(const auto path, ModelPath(settings));
   QUERN_ASSIGN(const std::shared_ptr<const model::Checkpoint> checkpoint, model::Checkpoint::Open(path));
-  fmt::print("{}", InspectReport(*checkpoint, settings.context));
+  fmt::print("{}", InspectReport(*checkpoint, settings.context, settings.kv_types));
   return kExitDone;
 }
 

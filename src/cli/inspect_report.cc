@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "cli/memory.h"
 #include "model/f8_scales.h"
 #include "tensor/dtype.h"
 
@@ -34,12 +35,16 @@ std::map<std::string_view, ClassSum> SumByClass(const model::Checkpoint& checkpo
   return sums;
 }
 
-// Keys and values are kept in f32 for a checkpoint in f32 and in 16 bits for any other.
-int KvValueBytes(const model::Checkpoint& checkpoint) {
-  const auto tensors = checkpoint.tensors();
-  const bool all_f32 =
-      std::all_of(tensors.begin(), tensors.end(), [](const auto& tensor) { return tensor.dtype == DType::kF32; });
-  return all_f32 ? 4 : 2;
+// One line per type of --kv-type.
+std::string KvTable(const model::ModelConfig& config, int n_context) {
+  using enum kernels::KvType;
+  std::string out = fmt::format("\n{:<14} {:>10} {:>14}\n", "keys, values", "per token", "whole context");
+  for (const kernels::KvType type : {kF16, kBF16, kQ8, kQ4}) {
+    const auto bytes = static_cast<uint64_t>(config.KvBytesPerToken({type, type}));
+    out += fmt::format("{:<14} {:>10} {:>14}\n", kernels::KvTypeName(type), SizeText(bytes),
+                       SizeText(bytes * static_cast<uint64_t>(n_context)));
+  }
+  return out;
 }
 
 std::string Experts(const model::ModelConfig& config) {
@@ -80,10 +85,11 @@ std::string CountText(int64_t n) {
   return std::to_string(n);
 }
 
-std::string InspectReport(const model::Checkpoint& checkpoint, int context) {
+std::string InspectReport(const model::Checkpoint& checkpoint, int context, std::optional<kernels::KvTypes> kv_types) {
   const model::ModelConfig& config = checkpoint.config();
   const int n_context = context > 0 ? std::min(context, config.context_length) : config.context_length;
-  const int64_t kv_per_token = config.KvBytesPerToken(KvValueBytes(checkpoint));
+  const kernels::KvTypes types = kv_types.value_or(DefaultKvTypes(checkpoint));
+  const int64_t kv_per_token = config.KvBytesPerToken(types);
   uint64_t kv = static_cast<uint64_t>(kv_per_token) * static_cast<uint64_t>(n_context);
   std::string out;
   out += fmt::format("checkpoint     {} ({}, {} file{})\n", checkpoint.path().string(),
@@ -108,12 +114,13 @@ std::string InspectReport(const model::Checkpoint& checkpoint, int context) {
     out += fmt::format("{:<11} {:>10} {:>12}  {}\n", name, CountText(it->second.n_parameters),
                        SizeText(it->second.n_bytes), types);
   }
-  out += fmt::format("\nkeys, values   {} per token\n", SizeText(static_cast<uint64_t>(kv_per_token)));
+  out += KvTable(config, n_context);
   const auto state = static_cast<uint64_t>(config.StateBytesPerSequence());
   if (state > 0) out += fmt::format("states         {} per sequence, whatever its length\n", SizeText(state));
   kv += state;
-  out += fmt::format("memory needed  {} = weights {} + {} for one context of {} tokens\n",
-                     SizeText(checkpoint.n_bytes() + kv), SizeText(checkpoint.n_bytes()), SizeText(kv), n_context);
+  out += fmt::format("memory needed  {} = weights {} + {} for one context of {} tokens in {}\n",
+                     SizeText(checkpoint.n_bytes() + kv), SizeText(checkpoint.n_bytes()), SizeText(kv), n_context,
+                     model::KvTypesName(types));
   return out;
 }
 

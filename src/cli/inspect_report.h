@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "model/checkpoint.h"
+#include "model/kv_types.h"
 
 namespace quern::cli {
 
@@ -18,7 +20,9 @@ std::string SizeText(uint64_t bytes);
 // "30.5 B", "13.2 M", "512".
 std::string CountText(int64_t n);
 
-// Several lines, the last one ended. context: tokens to plan for; 0 = the model's own.
-std::string InspectReport(const model::Checkpoint& checkpoint, int context);
+// Several lines, the last one ended. context: tokens to plan for; 0 = the model's own. kv_types: of the sum; default as
+// the model would choose.
+std::string InspectReport(const model::Checkpoint& checkpoint, int context,
+                          std::optional<kernels::KvTypes> kv_types = {});
 
 }  // namespace quern::cli

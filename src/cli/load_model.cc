@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/os/mapped_file.h"
+#include "cli/long_context.h"
 #include "cli/memory.h"
 #include "cli/progress.h"
 #include "engine/native_engine.h"
@@ -170,8 +171,10 @@ Result<LoadedFiles> LoadFiles(const Settings& settings) {
   if (!chat_format) return std::unexpected(chat_format.error().WithContext(files.path.string() + ": chat template"));
   files.chat_format = std::move(*chat_format);
   if (!settings.script.empty()) return files;
+  QUERN_ASSIGN(const auto yarn_factor, YarnFactor(settings, files.checkpoint->config()));
   QUERN_ASSIGN(files.kv_bytes, KvBudget(*files.checkpoint, settings));
   model::LoadOptions load;
+  load.yarn_factor = yarn_factor;
   load.packed = FindPacked(*files.checkpoint);
   if (settings.allow_swap_from_disk && load.packed == nullptr)
     return Error(Code::kInvalidArgument,
@@ -207,9 +210,11 @@ Result<std::shared_ptr<engine::Backend>> StartBackend(LoadedFiles& files, const 
   options.limits = LimitsOf(settings);
   options.n_threads = settings.threads;
   options.context_length = settings.context;
+  options.kv_types = settings.kv_types;
   options.vocab_size = n_text;
   options.eos_tokens = EosOf(*files.checkpoint, n_text);
   options.defaults = DefaultsOf(files.checkpoint->generation());
+  const int whole = files.model->config().context_length;
   QUERN_ASSIGN(engine::NativeParts parts, engine::MakeNativeParts(std::move(files.model), files.kv_bytes, options));
   QUERN_ASSIGN(auto backend, engine::CreateNativeEngine(std::move(parts), options));
   if (settings.context > backend->info().context_length)
@@ -218,7 +223,7 @@ Result<std::shared_ptr<engine::Backend>> StartBackend(LoadedFiles& files, const 
         fmt::format("--context {} is not possible: the model and the memory for keys and values allow {} tokens "
                     "(see --kv-memory)",
                     settings.context, backend->info().context_length));
-  const int whole = files.checkpoint->config().context_length, given = backend->info().context_length;
+  const int given = backend->info().context_length;
   if (settings.context == 0 && given < whole)
     fmt::print(stderr, "quern: the context is {} of the model's {} tokens; --kv-memory allows more\n", given, whole);
   return std::shared_ptr<engine::Backend>(std::move(backend));

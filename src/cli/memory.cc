@@ -9,21 +9,27 @@
 
 namespace quern::cli {
 
-uint64_t KvTokenBytes(const model::Checkpoint& checkpoint) {
+kernels::KvTypes DefaultKvTypes(const model::Checkpoint& checkpoint) {
   const bool all_f32 = std::ranges::all_of(
       checkpoint.tensors(), [](const model::StoredTensor& tensor) { return tensor.dtype == DType::kF32; });
-  return static_cast<uint64_t>(checkpoint.config().KvBytesPerToken(all_f32 ? 4 : 2));
+  const auto type = all_f32 ? kernels::KvType::kF32 : kernels::KvType::kF16;
+  return {type, type};
 }
 
 Result<engine::MemoryPlan> PlanOf(const model::Checkpoint& checkpoint, const Settings& settings, int parallel) {
   const engine::NativeOptions usual;
-  auto plan = engine::PlanMemory(checkpoint.config(), {.weight_bytes = checkpoint.n_bytes(),
-                                                       .context = settings.context,
-                                                       .parallel = parallel,
-                                                       .memory = settings.memory,
-                                                       .kv_token_bytes = KvTokenBytes(checkpoint),
-                                                       .step_rows = usual.prefill_tokens,
-                                                       .logit_rows = usual.score_tokens});
+  model::ModelConfig config = checkpoint.config();
+  if (settings.yarn.has_value()) {
+    QUERN_ASSIGN(config, model::WithYarn(std::move(config), *settings.yarn));
+  }
+  const auto kv_token_bytes = config.KvBytesPerToken(settings.kv_types.value_or(DefaultKvTypes(checkpoint)));
+  auto plan = engine::PlanMemory(config, {.weight_bytes = checkpoint.n_bytes(),
+                                          .context = settings.context,
+                                          .parallel = parallel,
+                                          .memory = settings.memory,
+                                          .kv_token_bytes = static_cast<uint64_t>(kv_token_bytes),
+                                          .step_rows = usual.prefill_tokens,
+                                          .logit_rows = usual.score_tokens});
   if (!plan) return std::unexpected(plan.error().WithContext(checkpoint.path().string()));
   return plan;
 }

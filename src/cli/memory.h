@@ -10,8 +10,8 @@
 
 namespace quern::cli {
 
-// Bytes of keys and values of one token as a start stores them.
-uint64_t KvTokenBytes(const model::Checkpoint& checkpoint);
+// What keys and values are kept as unless told otherwise: f32 for a checkpoint in f32, f16 for any other.
+kernels::KvTypes DefaultKvTypes(const model::Checkpoint& checkpoint);
 
 // parallel sequences with a whole context each. Errors: kInvalidArgument.
 Result<engine::MemoryPlan> PlanOf(const model::Checkpoint& checkpoint, const Settings& settings, int parallel);

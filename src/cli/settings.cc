@@ -8,6 +8,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "model/kv_types.h"
+
 namespace quern::cli {
 namespace {
 
@@ -85,6 +87,11 @@ Result<void> SetMaxStored(Settings& s, const std::string& text) {
   return {};
 }
 
+Result<void> SetKvType(Settings& s, const std::string& text) {
+  QUERN_ASSIGN(s.kv_types, model::ParseKvTypes(text));
+  return {};
+}
+
 Result<void> SetListen(Settings& s, const std::string& text) {
   QUERN_TRY(ParseAddress(text));
   s.listen = text;
@@ -119,6 +126,11 @@ const std::vector<Option>& Table() {
       {"allow_swap_from_disk", ValueKind::kFlag, kEngines, "",
        "compute weights larger than memory from a packed file, reading the disk again and again",
        Flag(&Settings::allow_swap_from_disk)},
+      {"kv_type", ValueKind::kText, kEngines | kInspect | kBench | kPlan, "TYPE",
+       "keys and values kept as f16, bf16, q8 or q4; K,V for two (default f16)", SetKvType},
+      {"yarn", ValueKind::kNumber, kEngines | kPlan, "FACTOR",
+       "stretch the model's positions by YaRN, for contexts beyond its own",
+       Number(&Settings::yarn, 1, kMaxYarnFactor)},
       {"max_running", ValueKind::kInteger, kServe, "N", "requests computed at once (default 16)",
        Whole(&Settings::max_running, 1, 4096)},
       {"max_waiting", ValueKind::kInteger, kServe, "N", "requests queued beyond these (default 256)",

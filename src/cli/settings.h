@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "kernels/kv_layout.h"
 
 namespace quern::cli {
 
@@ -25,6 +26,8 @@ struct Settings {
   uint64_t kv_memory = 0;  // bytes; 0 = a quarter of the memory
   uint64_t memory = 0;     // bytes to stay within; 0 = what this process may use
   bool allow_swap_from_disk = false;
+  std::optional<kernels::KvTypes> kv_types;  // unset = the model's
+  std::optional<double> yarn;                // factor on the native context; unset = as the checkpoint says
   int max_running = 16;
   int max_waiting = 256;
   int time_limit = 3600;  // seconds per request
@@ -53,6 +56,9 @@ struct Settings {
   std::optional<int> max_tokens;
   std::string system;
 };
+
+// Published recommendations go to 4; the kernels would bear more, the models do not.
+inline constexpr double kMaxYarnFactor = 32;
 
 enum class ValueKind { kText, kPath, kInteger, kNumber, kSize, kFlag, kList };
 

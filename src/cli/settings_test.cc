@@ -39,6 +39,10 @@ TEST(Settings, ConfigFileSetsEveryKind) {
   EXPECT_EQ(FromToml("model = '/abs/b'")->model, "/abs/b");
   EXPECT_EQ(FromToml("alias = 'one'")->aliases.size(), 1U);
   EXPECT_EQ(FromToml("kv_memory = 1048576")->kv_memory, 1048576U);
+  using enum kernels::KvType;
+  EXPECT_EQ(FromToml("")->kv_types, std::nullopt);
+  EXPECT_EQ(FromToml("kv_type = 'q8'")->kv_types, (kernels::KvTypes{kQ8, kQ8}));
+  EXPECT_EQ(FromToml("kv_type = 'bf16,q4'")->kv_types, (kernels::KvTypes{kBF16, kQ4}));
 }
 
 TEST(Settings, ConfigMistakesNameTheLineAndTheKey) {
@@ -57,6 +61,9 @@ TEST(Settings, ConfigMistakesNameTheLineAndTheKey) {
       {"temperature = nan", "temperature must be a number from 0 to 100"},
       {"top_p = 0", "top_p must be a number"},
       {"kv_memory = 'lots'", "kv_memory must be a size like 512MiB"},
+      {"kv_type = 'q7'", "kv_type must be f32, f16, bf16, q8 or q4"},
+      {"kv_type = 'q8,'", "kv_type must be f32, f16, bf16, q8 or q4"},
+      {"kv_type = 'q8,q4,q4'", "not \"q8,q4,q4\""},
       {"listen = 'localhost'", "listen must be HOST:PORT"},
       {"threads = ", "quern.toml:1:"},
       {"threads = 1\nthreads = 2", "quern.toml:2"},

@@ -86,7 +86,7 @@ class FakeModel final : public model::Model {
   const model::ModelConfig& config() const override { return config_; }
   std::vector<model::TensorClassInfo> DescribeTensors() const override { return {}; }
   uint64_t weight_bytes() const override { return 0; }
-  int kv_value_bytes() const override { return 4; }
+  kernels::KvTypes default_kv_types() const override { return {}; }
   const model::Checkpoint& checkpoint() const override { std::abort(); }  // the engine has no business there
 
   // The definition: logits after `prefix`.

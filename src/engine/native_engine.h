@@ -35,6 +35,7 @@ struct NativeOptions {
   // Prompt tokens per step over all sequences. Larger reads prompts faster and makes the others, and a cancel, wait
   // longer for the step's end.
   int prefill_tokens = 256;
+  std::optional<kernels::KvTypes> kv_types;  // what keys and values are stored as; default: the model's
   // The same for a prompt whose log-probabilities are asked for; each takes a row of logits (4 * vocab bytes).
   int score_tokens = 32;
 };

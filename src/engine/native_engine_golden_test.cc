@@ -36,7 +36,7 @@ std::unique_ptr<Backend> Make(const std::string& name, const std::string& dtype,
   options.context_length = way.context_length;
   // Bytes of a page: two numbers per value, over layers, heads and the page's tokens.
   const auto page =
-      static_cast<uint64_t>((*model)->config().KvBytesPerToken((*model)->kv_value_bytes())) * model::kKvPageTokens;
+      static_cast<uint64_t>((*model)->config().KvBytesPerToken((*model)->default_kv_types())) * model::kKvPageTokens;
   auto parts =
       MakeNativeParts(std::move(*model), way.n_pages > 0 ? page * static_cast<uint64_t>(way.n_pages) : 0, options);
   if (!parts) ADD_FAILURE() << parts.error().ToString();

@@ -18,7 +18,7 @@ Result<NativeParts> MakeNativeParts(std::unique_ptr<model::Model> model, uint64_
                                     const NativeOptions& options) {
   const model::ModelConfig& config = model->config();
   // One page tells what a page costs in the form that the model stores it.
-  QUERN_ASSIGN(const auto probe, model::KvPool::Create(*model, 1));
+  QUERN_ASSIGN(const auto probe, model::KvPool::Create(*model, 1, options.kv_types));
   const uint64_t page_bytes = std::max<uint64_t>(1, probe->bytes_total());
   const int context =
       options.context_length > 0 ? std::min(options.context_length, config.context_length) : config.context_length;
@@ -36,7 +36,8 @@ Result<NativeParts> MakeNativeParts(std::unique_ptr<model::Model> model, uint64_
                              state_bytes == 0 ? ""
                                               : fmt::format(" beside the {} bytes of {} recurrent states", state_bytes,
                                                             n_sequences)));
-  QUERN_ASSIGN(auto pool, model::KvPool::Create(*model, static_cast<int>(std::min<uint64_t>(n_pages, 1 << 26))));
+  QUERN_ASSIGN(auto pool,
+               model::KvPool::Create(*model, static_cast<int>(std::min<uint64_t>(n_pages, 1 << 26)), options.kv_types));
   NativeParts parts;
   parts.model = std::move(model);
   parts.pool = std::move(pool);

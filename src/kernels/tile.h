@@ -82,28 +82,40 @@ struct MatMulTile {
   const float* bias;  // [n_out] or null
 };
 
-enum class KvType : uint8_t { kF16, kF32 };
+// What keys and values are stored as; see kv_layout.h for how.
+enum class KvType : uint8_t { kF32, kF16, kBF16, kQ8, kQ4 };
+inline constexpr int kKvGroup = 32;  // dims that share a scale in q8 and q4
 
-// One chunk of at most kAttentionChunk keys for the query heads that share one KV head.
+// One chunk of at most kAttentionChunk keys for query vectors that share one KV head: the heads of a group, of one or
+// more positions of one sequence. Queries come in blocks of kQueryBlock, the last filled up with zeros. Each query's
+// numbers, and the order of the operations on them, depend on that query and on the tokens it sees alone.
 inline constexpr int kAttentionChunk = 256;
 inline constexpr int kMaxHeadDim = 512;
+inline constexpr int kMaxGroup = 64;
+inline constexpr int kQueryBlock = 8;
+inline constexpr int kMaxTileQueries = 64;
 struct AttentionTile {
-  KvType type;
-  int head_dim;
-  int n_q;         // query heads of this KV head, at most kMaxGroup
-  const float* q;  // [n_q, head_dim]
-  float scale;
-  int page_tokens;                  // power of two, at most kAttentionChunk
+  KvType k_type, v_type;
+  int head_dim;  // filled up to a multiple of kKvGroup
+  int n_q;       // 1..kMaxTileQueries, counted without the last block's filling
+  // The queries, times the scale of the scores. For keys of type q8 and q4 as 16-bit integers with a scale per group of
+  // dims, so that the products with stored keys are exact integers; else q.
+  const float* q;                   // [blocks, head_dim, kQueryBlock]
+  const int16_t* q16;               // [blocks, head_dim / 2, kQueryBlock, 2]
+  const float* q_scale;             // [blocks, head_dim / kKvGroup, kQueryBlock]
+  int page_tokens;                  // power of two, kKvGroup to kAttentionChunk
   const std::byte* const* k_pages;  // pages from the chunk's first token on
   const std::byte* const* v_pages;
-  size_t head_offset_bytes;  // of this KV head inside a page
-  int n_tokens;              // 1..kAttentionChunk
-  // Out: per query head the largest score, the sum of exp(score - max), and sum of exp(score - max) * v.
+  size_t k_offset, v_offset;  // of this KV head inside a page, bytes
+  int n_tokens;               // 1..kAttentionChunk: the most that a query sees of the chunk
+  const int* n_visible;       // [n_q] 1..n_tokens: how many each query sees
+  float* score;               // [blocks * kQueryBlock, kAttentionChunk] scratch
+  // Out: per query the largest score, the sum of exp(score - max), and sum of exp(score - max) * v. Rows of the filling
+  // are undefined.
   float* max;  // [n_q]
   float* sum;  // [n_q]
-  float* acc;  // [n_q, head_dim]
+  float* acc;  // [blocks * kQueryBlock, head_dim]
 };
-inline constexpr int kMaxGroup = 64;
 
 // One token of a causal depthwise convolution, see ConvSilu.
 inline constexpr int kMaxConvWidth = 16;

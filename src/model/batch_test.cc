@@ -199,5 +199,25 @@ TEST_P(Batch, ATruncatedSequenceGoesOnAsIfTheRestHadNeverBeen) {
 INSTANTIATE_TEST_SUITE_P(All, Batch, testing::ValuesIn(OnTheirIsas(Checkpoints())),
                          [](const auto& info) { return TestName(info.param); });
 
+TEST(KvTypesOfAModel, HowAPromptIsCutChangesNoBitInAnyType) {
+  using enum kernels::KvType;
+  const std::vector<kernels::KvTypes> kTypes = {{kF32, kF32}, {kF16, kF16}, {kBF16, kBF16}, {kQ8, kQ8},
+                                                {kQ4, kQ4},   {kQ8, kQ4},   {kF16, kQ8}};
+  std::vector<Logits> seen;
+  for (const kernels::KvTypes types : kTypes) {
+    Runner runner(GoldenFolder() / "qwen3_next_untied" / "bf16", 1, 256, types);
+    std::mt19937 rng(3);
+    const int n = 300;  // more than a chunk of attention
+    const std::vector<TokenId> prompt = RandomPrompt(rng, runner.model().config().vocab, n);
+    const Logits whole = RunInPieces(runner, prompt, {n});
+    ExpectSameBits(RunInPieces(runner, prompt, {1}), whole, "one by one");
+    ExpectSameBits(RunInPieces(runner, prompt, {7, 90, 31, 140}), whole, "pieces");
+    Runner threads(GoldenFolder() / "qwen3_next_untied" / "bf16", 3, 256, types);
+    ExpectSameBits(RunInPieces(threads, prompt, {200, 1}), whole, "three threads");
+    for (const Logits& other : seen) EXPECT_NE(other, whole) << "a type that is not used";
+    seen.push_back(whole);
+  }
+}
+
 }  // namespace
 }  // namespace quern::model

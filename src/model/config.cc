@@ -131,8 +131,11 @@ int64_t ModelConfig::CountParameters() const {
   return total;
 }
 
-int64_t ModelConfig::KvBytesPerToken(int bytes_per_value) const {
-  return 2 * int64_t{CountLayers(LayerKind::kFullAttention)} * n_kv_heads * head_dim * bytes_per_value;
+int64_t ModelConfig::KvBytesPerToken(kernels::KvTypes types) const {
+  const kernels::KvLayout layout{.types = types, .n_kv_heads = n_kv_heads, .head_dim = head_dim};
+  const auto heads = static_cast<size_t>(n_kv_heads) * static_cast<size_t>(layout.padded_dim());
+  return CountLayers(LayerKind::kFullAttention) *
+         static_cast<int64_t>(kernels::KvBytes(types.k, heads) + kernels::KvBytes(types.v, heads));
 }
 
 int64_t ModelConfig::StateFloatsPerLayer() const {
@@ -186,6 +189,18 @@ Result<ModelConfig> FinishConfig(ModelConfig config) {
     config.context_length = std::max(config.context_length, static_cast<int>(std::min<double>(covered, kMaxContext)));
   }
   return config;
+}
+
+Result<ModelConfig> WithYarn(ModelConfig config, double factor) {
+  const int native = config.NativeContext();
+  config.yarn = YarnScaling{.factor = factor, .original_context = native};
+  config.context_length = native;
+  QUERN_TRY(CheckRope(config));
+  if (factor * native > kMaxContext) {
+    return Error(Code::kInvalidArgument,
+                 fmt::format("YaRN factor {} of {} tokens passes the limit of {}", factor, native, kMaxContext));
+  }
+  return FinishConfig(std::move(config));
 }
 
 Result<GenerationConfig> FinishGenerationConfig(GenerationConfig config) {

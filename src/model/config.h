@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "kernels/kv_layout.h"
 
 namespace quern::model {
 
@@ -70,6 +71,8 @@ struct ModelConfig {
 
   std::vector<int> eos_tokens;  // config.json's own; generation_config adds to them
 
+  // Tokens that the model was trained for, without YaRN.
+  int NativeContext() const { return yarn.has_value() ? yarn->original_context : context_length; }
   bool IsMoeLayer(int layer) const;
   LayerKind KindOf(int layer) const;
   int CountLayers(LayerKind kind) const;
@@ -79,8 +82,8 @@ struct ModelConfig {
     return 2 * int64_t{n_linear_key_heads} * linear_key_dim + int64_t{n_linear_value_heads} * linear_value_dim;
   }
   int64_t CountParameters() const;  // without the multi-token prediction blocks
-  // Bytes of K and V per token over all attention layers at bytes_per_value each.
-  int64_t KvBytesPerToken(int bytes_per_value) const;
+  // Bytes of keys and values per token over all attention layers, stored as types.
+  int64_t KvBytesPerToken(kernels::KvTypes types) const;
   // f32 values of one DeltaNet layer's state of one sequence: [n_linear_value_heads, linear_key_dim, linear_value_dim]
   // and the last conv_width - 1 columns of [ConvChannels()].
   int64_t StateFloatsPerLayer() const;
@@ -121,6 +124,10 @@ std::vector<LayerKind> LayerKindsOf(int n_layers, int interval);
 // uses it, and raises context_length to what YaRN covers. Errors: kInvalidArgument, naming the config.json key.
 Result<ModelConfig> FinishConfig(ModelConfig config);
 Result<GenerationConfig> FinishGenerationConfig(GenerationConfig config);
+
+// The same model with YaRN of this factor over its native context, in place of what the checkpoint says. Errors:
+// kInvalidArgument (factor out of range, or a context beyond kMaxContext).
+Result<ModelConfig> WithYarn(ModelConfig config, double factor);
 
 // From the text of config.json. Errors: kCorrupt (not JSON, wrong types: the message names the key), kUnsupported
 // (another architecture, rope scaling or quantisation: named), kInvalidArgument (values that contradict each other or

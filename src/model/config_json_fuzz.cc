@@ -10,7 +10,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   const auto config = ParseConfig(text);
   if (config.has_value()) {
-    if (config->CountParameters() <= 0 || config->KvBytesPerToken(4) <= 0) std::abort();
+    if (config->CountParameters() <= 0 || config->KvBytesPerToken({}) <= 0) std::abort();
     if (config->n_heads % config->n_kv_heads != 0 || config->n_experts_used > config->n_experts) std::abort();
     if (!(*FinishConfig(*config) == *config)) std::abort();  // finishing twice changes nothing
   }

@@ -247,7 +247,7 @@ TEST(ParseConfig, ReadsRecurrentLayersInBothSpellings) {
   EXPECT_EQ(config->KindOf(4), LayerKind::kGatedDeltaNet);
   EXPECT_EQ(config->RotaryDims(), 8);
   EXPECT_TRUE(config->attention_gate);
-  EXPECT_EQ(config->KvBytesPerToken(2), 2 * 2 * 2 * 16 * 2);
+  EXPECT_EQ(config->KvBytesPerToken({}), 2 * 2 * 2 * 32 * 2);  // heads of 16 are filled up to 32
   EXPECT_EQ(config->ConvChannels(), 2 * 2 * 8 + 4 * 12);
   EXPECT_EQ(config->StateBytesPerSequence(), 6 * 4 * (4 * 8 * 12 + 3 * 80));
 
@@ -352,6 +352,27 @@ constexpr PublishedRow kRows[] = {
     {"Qwen3-Coder-480B-A35B-Instruct-FP8", 480.155, 248 * 1024},
 };
 
+TEST(WithYarn, StretchesTheNativeContextWhateverTheFileSays) {
+  ModelConfig config;
+  config.d_model = 64;
+  config.n_layers = 1;
+  config.n_heads = config.n_kv_heads = 1;
+  config.head_dim = 64;
+  config.d_ff = 64;
+  config.vocab = 8;
+  config.context_length = 32768;
+  const auto twice = WithYarn(config, 2);
+  ASSERT_TRUE(twice.has_value()) << twice.error().ToString();
+  EXPECT_EQ(twice->context_length, 65536);
+  EXPECT_EQ(twice->yarn->original_context, 32768);
+  const auto again = WithYarn(*twice, 32);
+  ASSERT_TRUE(again.has_value()) << again.error().ToString();
+  EXPECT_EQ(again->context_length, 1048576);
+  EXPECT_EQ(again->NativeContext(), 32768);
+  EXPECT_EQ(WithYarn(config, 0.5).error().code(), Code::kInvalidArgument);
+  EXPECT_EQ(WithYarn(config, 1000).error().code(), Code::kInvalidArgument) << "32768000 tokens";
+}
+
 TEST(PublishedConfigs, ParseWithTheirPublishedSizes) {
   if (!std::filesystem::exists(kPublished)) GTEST_SKIP() << kPublished << " is not here";
   size_t n_files = 0;
@@ -364,7 +385,12 @@ TEST(PublishedConfigs, ParseWithTheirPublishedSizes) {
     const auto config = Parse(file.at("config").as_object());
     ASSERT_TRUE(config.has_value()) << config.error().ToString();
     EXPECT_NEAR(static_cast<double>(config->CountParameters()) / 1e9, row.parameters_e9, 0.0006);
-    EXPECT_EQ(config->KvBytesPerToken(2), row.kv_bytes_per_token);
+    EXPECT_EQ(config->KvBytesPerToken({}), row.kv_bytes_per_token);
+    // Exactly 8.5 and 4.5 bits per value: scales included, nothing hidden.
+    using enum kernels::KvType;
+    EXPECT_EQ(config->KvBytesPerToken({kQ8, kQ8}) * 32, row.kv_bytes_per_token * 17);
+    EXPECT_EQ(config->KvBytesPerToken({kQ4, kQ4}) * 32, row.kv_bytes_per_token * 9);
+    EXPECT_EQ(config->KvBytesPerToken({kQ8, kQ4}) * 64, row.kv_bytes_per_token * 26);
     // 36 layers of 32 heads of 128 x 128, and 3 columns of 8192 channels, in f32.
     const bool recurrent = config->architecture == Architecture::kQwen3Next;
     EXPECT_EQ(config->StateBytesPerSequence(), recurrent ? 36 * (32 * 128 * 128 + 3 * 8192) * 4 : 0);

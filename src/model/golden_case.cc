@@ -124,9 +124,9 @@ ScopedIsa::ScopedIsa(const std::string& name) : before_(kernels::IsaName(kernels
 
 ScopedIsa::~ScopedIsa() { QUERN_CHECK(kernels::ForceIsa(before_).has_value()); }
 
-Runner::Runner(const fs::path& checkpoint, int n_threads, int n_pages)
+Runner::Runner(const fs::path& checkpoint, int n_threads, int n_pages, std::optional<kernels::KvTypes> kv_types)
     : model_(Must(Model::Load(checkpoint))),
-      kv_(Must(KvPool::Create(*model_, n_pages))),
+      kv_(Must(KvPool::Create(*model_, n_pages, kv_types))),
       activations_(Activations::Create()),
       threads_(n_threads) {}
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -90,7 +91,8 @@ class ScopedIsa {
 // A model with its pool, scratch and threads.
 class Runner {
  public:
-  explicit Runner(const std::filesystem::path& checkpoint, int n_threads = 1, int n_pages = 256);
+  explicit Runner(const std::filesystem::path& checkpoint, int n_threads = 1, int n_pages = 256,
+                  std::optional<kernels::KvTypes> kv_types = {});
 
   const Model& model() const { return *model_; }
   KvPool& kv() { return *kv_; }

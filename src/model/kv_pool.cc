@@ -32,7 +32,7 @@ Result<std::unique_ptr<KvPoolBody>> KvPoolBody::Map(const kernels::KvLayout& lay
                  fmt::format("KV pool: {} pages asked for, expected 1 to {}", n_pages, kMaxPages));
   }
   // Fits 64 bits: the config's limits are 2^10 layers, 2^10 heads of 2^10 values.
-  const size_t page_bytes = layout.page_bytes() * 2 * static_cast<size_t>(n_layers);
+  const size_t page_bytes = (layout.key_page_bytes() + layout.value_page_bytes()) * static_cast<size_t>(n_layers);
   if (page_bytes == 0 || page_bytes > kMaxBytes / static_cast<size_t>(n_pages)) {
     return Error(Code::kExhausted, fmt::format("KV pool: {} pages of {} bytes pass the limit of {} bytes", n_pages,
                                                page_bytes, kMaxBytes));
@@ -69,7 +69,8 @@ void KvPoolBody::Return(int page) {
 }
 
 std::byte* KvPoolBody::keys(int page, int layer) const {
-  return memory_ + static_cast<size_t>(page) * page_bytes_ + static_cast<size_t>(layer) * 2 * layout_.page_bytes();
+  return memory_ + static_cast<size_t>(page) * page_bytes_ +
+         static_cast<size_t>(layer) * (layout_.key_page_bytes() + layout_.value_page_bytes());
 }
 
 std::unique_ptr<SequenceState> SequenceState::Create(KvPool& pool) {
@@ -223,8 +224,8 @@ void SequenceStateBody::DropPagesFrom(size_t n_kept) {
 void SequenceStateBody::Store(int layer, int position, const float* k, const float* v) {
   const int page = pages_[static_cast<size_t>(position / kKvPageTokens)];
   const int slot = position % kKvPageTokens;
-  kernels::StoreKv(pool_.layout(), pool_.keys(page, layer), slot, k);
-  kernels::StoreKv(pool_.layout(), pool_.values(page, layer), slot, v);
+  kernels::StoreKeys(pool_.layout(), pool_.keys(page, layer), slot, k);
+  kernels::StoreValues(pool_.layout(), pool_.values(page, layer), slot, v);
 }
 
 }  // namespace quern::model

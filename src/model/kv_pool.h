@@ -43,7 +43,7 @@ class StateBuffer {
 };
 
 // A page of the pool holds kKvPageTokens tokens of one sequence for all attention layers:
-//   [n_layers][2: keys, values][n_kv_heads, kKvPageTokens, head_dim]
+//   [n_layers][a page of keys, a page of values] (kernels/kv_layout.h)
 // so that a sequence's memory is a list of page numbers, and attention reads consecutive tokens of one head.
 class KvPoolBody final : public KvPool {
  public:
@@ -73,7 +73,7 @@ class KvPoolBody final : public KvPool {
   std::byte* keys(int page, int layer) const;
   std::byte* page(int number) const { return memory_ + static_cast<size_t>(number) * page_bytes_; }
   size_t page_bytes() const { return page_bytes_; }
-  std::byte* values(int page, int layer) const { return keys(page, layer) + layout_.page_bytes(); }
+  std::byte* values(int page, int layer) const { return keys(page, layer) + layout_.key_page_bytes(); }
 
  private:
   KvPoolBody(const kernels::KvLayout& layout, int n_layers, int n_pages, size_t page_bytes, std::byte* memory,

@@ -10,10 +10,12 @@
 namespace quern::model {
 namespace {
 
-const kernels::KvLayout kLayout{
-    .type = kernels::KvType::kF16, .page_tokens = kKvPageTokens, .n_kv_heads = 2, .head_dim = 8};
-// 3 layers of keys and values, 2 heads of 8 values of 2 bytes.
-constexpr size_t kPageBytes = size_t{3} * 2 * kKvPageTokens * 2 * 8 * 2;
+const kernels::KvLayout kLayout{.types = {kernels::KvType::kF16, kernels::KvType::kF16},
+                                .page_tokens = kKvPageTokens,
+                                .n_kv_heads = 2,
+                                .head_dim = 32};
+// 3 layers of keys and values, 2 heads of 32 values of 2 bytes.
+constexpr size_t kPageBytes = size_t{3} * 2 * kKvPageTokens * 2 * 32 * 2;
 
 std::unique_ptr<KvPoolBody> Pool(int n_pages) {
   auto pool = KvPoolBody::Map(kLayout, 3, n_pages);
@@ -86,7 +88,7 @@ TEST(KvPool, PagesOfTwoSequencesNeverOverlap) {
   const std::byte* last = nullptr;
   for (const std::byte* start : starts) {
     if (last != nullptr) {
-      EXPECT_GE(static_cast<size_t>(start - last), kLayout.page_bytes());
+      EXPECT_GE(static_cast<size_t>(start - last), kLayout.key_page_bytes());
     }
     last = start;
   }
@@ -96,7 +98,8 @@ TEST(KvPool, RefusesSizesOutOfBounds) {
   EXPECT_EQ(KvPoolBody::Map(kLayout, 3, 0).error().code(), Code::kInvalidArgument);
   EXPECT_EQ(KvPoolBody::Map(kLayout, 3, -1).error().code(), Code::kInvalidArgument);
   EXPECT_EQ(KvPoolBody::Map(kLayout, 3, INT_MAX).error().code(), Code::kInvalidArgument);
-  const kernels::KvLayout huge{.type = kernels::KvType::kF32, .page_tokens = 32, .n_kv_heads = 1024, .head_dim = 512};
+  const kernels::KvLayout huge{
+      .types = {kernels::KvType::kF32, kernels::KvType::kF32}, .page_tokens = 32, .n_kv_heads = 1024, .head_dim = 512};
   EXPECT_EQ(KvPoolBody::Map(huge, 1024, 1 << 26).error().code(), Code::kExhausted);
 }
 
@@ -104,11 +107,12 @@ TEST(KvPool, TakesTheCheckpointsType) {
   const GoldenCase golden("qwen3_moe_untied");
   Runner f32(golden.folder() / "f32");
   Runner bf16(golden.folder() / "bf16");
-  EXPECT_EQ(f32.model().kv_value_bytes(), 4);
-  EXPECT_EQ(bf16.model().kv_value_bytes(), 2);
+  constexpr auto kF32 = kernels::KvType::kF32, kF16 = kernels::KvType::kF16;
+  EXPECT_EQ(f32.model().default_kv_types(), (kernels::KvTypes{kF32, kF32}));
+  EXPECT_EQ(bf16.model().default_kv_types(), (kernels::KvTypes{kF16, kF16}));
   const ModelConfig& config = bf16.model().config();
   EXPECT_EQ(bf16.kv().bytes_total(),
-            static_cast<size_t>(bf16.kv().n_pages()) * kKvPageTokens * static_cast<size_t>(config.KvBytesPerToken(2)));
+            static_cast<size_t>(bf16.kv().n_pages()) * kKvPageTokens * static_cast<size_t>(config.KvBytesPerToken({})));
   EXPECT_EQ(f32.kv().bytes_total(), 2 * bf16.kv().bytes_total());
 }
 

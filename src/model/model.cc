@@ -17,8 +17,8 @@
 namespace quern::model {
 namespace {
 
-kernels::KvLayout LayoutOf(const ModelConfig& config, kernels::KvType type) {
-  return {.type = type, .page_tokens = kKvPageTokens, .n_kv_heads = config.n_kv_heads, .head_dim = config.head_dim};
+kernels::KvLayout LayoutOf(const ModelConfig& config, kernels::KvTypes types) {
+  return {.types = types, .page_tokens = kKvPageTokens, .n_kv_heads = config.n_kv_heads, .head_dim = config.head_dim};
 }
 
 // What the kernels' fixed-size scratch asks for beyond the config's own limits.
@@ -37,19 +37,19 @@ Result<void> CheckKernelLimits(const ModelConfig& config) {
 
 class ModelBody final : public Model {
  public:
-  ModelBody(std::shared_ptr<const Checkpoint> checkpoint, Weights weights)
+  ModelBody(std::shared_ptr<const Checkpoint> checkpoint, ModelConfig config, Weights weights)
       : checkpoint_(std::move(checkpoint)),
+        config_(std::move(config)),
         weights_(std::move(weights)),
-        rope_(checkpoint_->config()),
-        form_(FormOf(checkpoint_->config().architecture)) {}
+        rope_(config_),
+        form_(FormOf(config_.architecture)) {}
 
-  const ModelConfig& config() const override { return checkpoint_->config(); }
+  const ModelConfig& config() const override { return config_; }
   const Checkpoint& checkpoint() const override { return *checkpoint_; }
   std::vector<TensorClassInfo> DescribeTensors() const override { return weights_.classes; }
   uint64_t weight_bytes() const override { return weights_.n_bytes; }
   const Weights* weights() const override { return &weights_; }
-  int kv_value_bytes() const override { return weights_.kv_type == kernels::KvType::kF32 ? 4 : 2; }
-  kernels::KvLayout kv_layout() const { return LayoutOf(config(), weights_.kv_type); }
+  kernels::KvTypes default_kv_types() const override { return {weights_.kv_type, weights_.kv_type}; }
   StateLayout state_layout() const {
     return {.n_layers = config().CountLayers(LayerKind::kGatedDeltaNet),
             .floats_per_layer = static_cast<size_t>(config().StateFloatsPerLayer())};
@@ -65,6 +65,7 @@ class ModelBody final : public Model {
   ForwardResult Finish(ForwardContext& ctx, const LayerObserver* observer) const;
 
   std::shared_ptr<const Checkpoint> checkpoint_;
+  ModelConfig config_;
   Weights weights_;
   RopeTable rope_;
   const ArchitectureForm& form_;
@@ -83,7 +84,7 @@ Result<void> ModelBody::CheckSegments(std::span<const Segment> segments) const {
     }
     const auto& sequence = static_cast<const SequenceStateBody&>(*segment.sequence);
     const kernels::KvLayout& layout = sequence.pool().layout();
-    QUERN_CHECK(layout.type == weights_.kv_type && layout.head_dim == c.head_dim && layout.n_kv_heads == c.n_kv_heads &&
+    QUERN_CHECK(layout == LayoutOf(c, layout.types) &&
                 sequence.pool().n_layers() == c.CountLayers(LayerKind::kFullAttention) &&
                 sequence.pool().states() == state_layout());  // a pool of another model
     const int64_t end = sequence.n_tokens() + static_cast<int64_t>(segment.tokens.size());
@@ -188,10 +189,10 @@ Result<ForwardResult> ModelBody::Forward(std::span<const Segment> segments, Acti
 
 }  // namespace
 
-Result<std::unique_ptr<KvPool>> KvPool::Create(const Model& model, int n_pages) {
+Result<std::unique_ptr<KvPool>> KvPool::Create(const Model& model, int n_pages, std::optional<kernels::KvTypes> types) {
   const auto& body = static_cast<const ModelBody&>(model);
-  return KvPoolBody::Map(body.kv_layout(), model.config().CountLayers(LayerKind::kFullAttention), n_pages,
-                         body.state_layout());
+  return KvPoolBody::Map(LayoutOf(model.config(), types.value_or(model.default_kv_types())),
+                         model.config().CountLayers(LayerKind::kFullAttention), n_pages, body.state_layout());
 }
 
 std::unique_ptr<Activations> Activations::Create() { return std::make_unique<ActivationsBody>(); }
@@ -205,8 +206,12 @@ Result<std::unique_ptr<Model>> Model::Load(std::shared_ptr<const Checkpoint> che
   if (auto fits = CheckKernelLimits(checkpoint->config()); !fits) {
     return std::unexpected(fits.error().WithContext(checkpoint->path().string()));
   }
+  ModelConfig config = checkpoint->config();
+  if (options.yarn_factor.has_value()) {
+    QUERN_ASSIGN(config, WithYarn(std::move(config), *options.yarn_factor));
+  }
   QUERN_ASSIGN(Weights weights, LoadWeights(*checkpoint, options.progress, options.packed.get()));
-  return std::make_unique<ModelBody>(std::move(checkpoint), std::move(weights));
+  return std::make_unique<ModelBody>(std::move(checkpoint), std::move(config), std::move(weights));
 }
 
 }  // namespace quern::model

@@ -8,12 +8,14 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
 #include "base/thread_pool.h"
+#include "kernels/kv_layout.h"
 #include "model/checkpoint.h"
 #include "model/config.h"
 
@@ -32,9 +34,10 @@ inline constexpr int kKvPageTokens = 32;
 class KvPool {
  public:
   // Room for n_pages * kKvPageTokens tokens of this model. Address space is taken now, memory by the system when a page
-  // is first written. Errors: kInvalidArgument (n_pages below 1 or beyond 2^26), kExhausted (no address space; with
-  // numbers).
-  static Result<std::unique_ptr<KvPool>> Create(const Model& model, int n_pages);
+  // is first written. types: what keys and values are stored as; default: the model's. Errors: kInvalidArgument
+  // (n_pages below 1 or beyond 2^26), kExhausted (no address space; with numbers).
+  static Result<std::unique_ptr<KvPool>> Create(const Model& model, int n_pages,
+                                                std::optional<kernels::KvTypes> types = {});
   virtual ~KvPool() = default;
 
   virtual int n_pages() const = 0;
@@ -116,6 +119,8 @@ class PackedFile;
 struct LoadOptions {
   ProgressFn progress;
   std::shared_ptr<const PackedFile> packed;  // matrices are taken from it as far as it has them; null: from the checkpoint
+  // Positions stretched by YaRN of this factor, whatever the checkpoint says; see WithYarn.
+  std::optional<double> yarn_factor;
 };
 
 // What one kind of tensor takes in the checkpoint, for `quern inspect`.
@@ -153,15 +158,15 @@ class Model {
                                              const LoadOptions& options = {});
   virtual ~Model() = default;
 
-  virtual const ModelConfig& config() const = 0;
+  virtual const ModelConfig& config() const = 0;  // the checkpoint's, with the YaRN of LoadOptions
   virtual const Checkpoint& checkpoint() const = 0;
   virtual std::vector<TensorClassInfo> DescribeTensors() const = 0;
   // Bytes of the weights as computed with: matrices in their packed form, the embedding as mapped.
   virtual uint64_t weight_bytes() const = 0;
   // What it computes with, for those who look inside (model/importance_collect.h); null for a double without.
   virtual const Weights* weights() const { return nullptr; }
-  // Bytes per stored key or value: 4 for a checkpoint in f32, else 2 (f16).
-  virtual int kv_value_bytes() const = 0;
+  // What keys and values are stored as unless the pool says otherwise: f32 for a checkpoint in f32, else f16.
+  virtual kernels::KvTypes default_kv_types() const = 0;
 
   // Computes all segments in one batch and appends their tokens to the sequences. A row's result depends on that
   // row's sequence alone: not on the batch, not on how the sequence was cut into segments, not on pool.n_threads().

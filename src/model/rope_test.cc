@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <boost/json.hpp>
 #include <cmath>
@@ -63,6 +64,67 @@ TEST(Rope, AFactorOfAtMostOneAndAnAttentionFactorOfItsOwn) {
   config.yarn->factor = 4;
   config.yarn->attention_factor = 0.75;
   EXPECT_EQ(RopeTable(config).magnitude(), 0.75F);
+}
+
+// The formula of the YaRN paper and of the published configurations, in double.
+struct Exact {
+  std::vector<double> frequencies;
+  double magnitude = 1;
+
+  Exact(int dims, double base, int original, double factor) : frequencies(static_cast<size_t>(dims / 2)) {
+    const auto dim_of = [&](double turns) {
+      return dims * std::log(original / (2 * M_PI * turns)) / (2 * std::log(base));
+    };
+    const double low = std::max(std::floor(dim_of(32)), 0.0);
+    double high = std::min(std::ceil(dim_of(1)), dims - 1.0);
+    if (low == high) high += 0.001;
+    for (size_t i = 0; i < frequencies.size(); ++i) {
+      const double theta = std::pow(base, -2.0 * static_cast<double>(i) / dims);
+      const double ramp = std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
+      frequencies[i] = factor > 0 ? theta * (1 - ramp) + theta / factor * ramp : theta;
+    }
+    if (factor > 1) magnitude = 0.1 * std::log(factor) + 1;
+  }
+};
+
+// Every architecture's rotary part, plain and stretched, at both ends of each range. The reference multiplies position
+// and frequency in f32, and so do we: an angle may be off by some units of its own last place (at position 2^20 and the
+// fastest dimension that is a hundredth of a turn), never by more.
+TEST(Rope, PositionsUpToAMillionFollowTheFormula) {
+  struct Row {
+    const char* name;
+    int head_dim, rotary_dims;
+    double base;
+    int original;
+    double factor;
+  };
+  for (const Row& row : {Row{"qwen2", 128, 0, 1e6, 32768, 0},
+                         {"qwen2 x32", 128, 0, 1e6, 32768, 32},
+                         {"qwen2 0.5B x4", 64, 0, 1e6, 32768, 4},
+                         {"qwen3_moe", 128, 0, 1e7, 262144, 0},
+                         {"qwen3_moe x4", 128, 0, 1e7, 262144, 4},
+                         {"qwen3_next", 256, 64, 5e6, 262144, 0},
+                         {"qwen3_next x4", 256, 64, 5e6, 262144, 4}}) {
+    SCOPED_TRACE(row.name);
+    ModelConfig config = Shape(row.head_dim, row.base, row.original, row.factor);
+    config.n_rotary_dims = row.rotary_dims;
+    const RopeTable table(config);
+    const Exact exact(config.RotaryDims(), row.base, row.original, row.factor);
+    ASSERT_EQ(static_cast<size_t>(table.n_pairs()), exact.frequencies.size());
+    for (size_t i = 0; i < exact.frequencies.size(); ++i) {
+      EXPECT_NEAR(table.frequencies()[i], exact.frequencies[i], 4 * 0x1p-24 * exact.frequencies[i]) << i;
+    }
+    std::vector<float> cos(exact.frequencies.size()), sin(exact.frequencies.size());
+    for (const int position : {0, 1, 2, 4095, 32767, 32768, 131071, 262143, 262144, 524287, 1000003, 1048575}) {
+      table.Fill(position, cos.data(), sin.data());
+      for (size_t i = 0; i < cos.size(); ++i) {
+        const double angle = position * exact.frequencies[i];
+        const double tolerance = exact.magnitude * (5 * 0x1p-24 * angle + 0x1p-22);
+        ASSERT_NEAR(cos[i], exact.magnitude * std::cos(angle), tolerance) << "position " << position << " pair " << i;
+        ASSERT_NEAR(sin[i], exact.magnitude * std::sin(angle), tolerance) << "position " << position << " pair " << i;
+      }
+    }
+  }
 }
 
 TEST(Rope, FrequenciesAndAnglesEqualTheReference) {

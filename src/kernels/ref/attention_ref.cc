@@ -1,53 +1,64 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/kv_layout.h"
 #include "kernels/ref/ref.h"
+#include "tensor/dtype.h"
 
 namespace quern::kernels::ref {
 namespace {
 
-// head_dim values of one token.
-void LoadToken(const AttentionTile& tile, const std::byte* const* pages, int token, float* out) {
-  const size_t n = static_cast<size_t>(tile.head_dim);
-  const size_t slot = static_cast<size_t>(token % tile.page_tokens);
-  const std::byte* page = pages[token / tile.page_tokens] + tile.head_offset_bytes;
-  if (tile.type == KvType::kF32) {
-    std::memcpy(out, page + slot * n * 4, n * 4);
-    return;
-  }
-  for (size_t i = 0; i < n; ++i) {
-    uint16_t half;
-    std::memcpy(&half, page + (slot * n + i) * 2, sizeof(half));
-    out[i] = F16ToF32(half);
+// The layout of a page that holds this tile's head only.
+KvLayout OneHead(const AttentionTile& tile) {
+  return {
+      .types = {tile.k_type, tile.v_type}, .page_tokens = tile.page_tokens, .n_kv_heads = 1, .head_dim = tile.head_dim};
+}
+
+// Query i in plain order, as the scores are computed with it.
+void Unpack(const AttentionTile& tile, int i, float* q) {
+  const ptrdiff_t block = i / kQueryBlock;
+  const int lane = i % kQueryBlock;
+  const bool integers = tile.k_type == KvType::kQ8 || tile.k_type == KvType::kQ4;
+  for (int d = 0; d < tile.head_dim; ++d) {
+    const ptrdiff_t at = (block * tile.head_dim + d) * kQueryBlock + lane;
+    if (!integers) {
+      q[d] = tile.q[at];
+      continue;
+    }
+    const ptrdiff_t pair = ((block * (tile.head_dim / 2) + d / 2) * kQueryBlock + lane) * 2 + d % 2;
+    const ptrdiff_t scale = (block * (tile.head_dim / kKvGroup) + d / kKvGroup) * kQueryBlock + lane;
+    q[d] = static_cast<float>(tile.q16[pair]) * tile.q_scale[scale];
   }
 }
 
 }  // namespace
 
 void Attention(const AttentionTile& tile) {
+  const KvLayout layout = OneHead(tile);
+  float q[kMaxHeadDim];
   float token[kMaxHeadDim];
-  float score[kAttentionChunk];
-  for (int h = 0; h < tile.n_q; ++h) {
-    const float* q = tile.q + static_cast<ptrdiff_t>(h) * tile.head_dim;
-    float* acc = tile.acc + static_cast<ptrdiff_t>(h) * tile.head_dim;
+  for (int i = 0; i < tile.n_q; ++i) {
+    Unpack(tile, i, q);
+    float* score = tile.score + static_cast<ptrdiff_t>(i) * kAttentionChunk;
+    float* acc = tile.acc + static_cast<ptrdiff_t>(i) * tile.head_dim;
     float max = -INFINITY;
-    for (int t = 0; t < tile.n_tokens; ++t) {
-      LoadToken(tile, tile.k_pages, t, token);
+    for (int t = 0; t < tile.n_visible[i]; ++t) {
+      LoadKeys(layout, tile.k_pages[t / tile.page_tokens] + tile.k_offset, t % tile.page_tokens, token);
       float dot = 0;
-      for (int i = 0; i < tile.head_dim; ++i) dot += q[i] * token[i];
-      score[t] = dot * tile.scale;
-      max = std::fmax(max, score[t]);
+      for (int d = 0; d < tile.head_dim; ++d) dot += q[d] * token[d];
+      score[t] = dot;
+      max = std::fmax(max, dot);
     }
     float sum = 0;
-    for (int i = 0; i < tile.head_dim; ++i) acc[i] = 0;
-    for (int t = 0; t < tile.n_tokens; ++t) {
+    for (int d = 0; d < tile.head_dim; ++d) acc[d] = 0;
+    for (int t = 0; t < tile.n_visible[i]; ++t) {
       const float p = std::exp(score[t] - max);
       sum += p;
-      LoadToken(tile, tile.v_pages, t, token);
-      for (int i = 0; i < tile.head_dim; ++i) acc[i] += p * token[i];
+      LoadValues(layout, tile.v_pages[t / tile.page_tokens] + tile.v_offset, t % tile.page_tokens, token);
+      for (int d = 0; d < tile.head_dim; ++d) acc[d] += p * token[d];
     }
-    tile.max[h] = max;
-    tile.sum[h] = sum;
+    tile.max[i] = max;
+    tile.sum[i] = sum;
   }
 }
 

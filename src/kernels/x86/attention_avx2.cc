@@ -1,107 +1,76 @@
+#include "kernels/x86/attention-inl.h"
 #include "kernels/x86/vec_avx2-inl.h"
 #include "kernels/x86/x86.h"
 
-namespace quern::kernels::avx2 {
+namespace quern::kernels {
 namespace {
 
-template <typename Kv>
-__m256 LoadLanes(const std::byte* p, int left) {
-  return left >= 8 ? Kv::Full(p) : Kv::Part(p, left);
-}
+struct Simd256 {
+  using F = __m256;
+  using I = __m256i;
+  static constexpr int kLanes = 8;
+  static constexpr int kQueries = 4;  // times two accumulators: 8 of 16 registers, what hides an FMA's latency
 
-template <typename Kv>
-const std::byte* Token(const AttentionTile& tile, const std::byte* const* pages, int t) {
-  const auto slot = static_cast<size_t>(t & (tile.page_tokens - 1));
-  return pages[t >> __builtin_ctz(static_cast<unsigned>(tile.page_tokens))] + tile.head_offset_bytes +
-         slot * static_cast<size_t>(tile.head_dim) * Kv::kBytes;
-}
-
-// score[i][t] = scale * q_i . k_t for the N heads from first on.
-template <typename Kv, int N>
-void Scores(const AttentionTile& tile, int first, float score[][kAttentionChunk]) {
-  const float* q = tile.q + first * tile.head_dim;
-  for (int t = 0; t < tile.n_tokens; ++t) {
-    const std::byte* k = Token<Kv>(tile, tile.k_pages, t);
-    __m256 acc[N];
-    for (int i = 0; i < N; ++i) acc[i] = _mm256_setzero_ps();
-    for (int c = 0; c < tile.head_dim; c += 8) {
-      const int left = tile.head_dim - c;
-      const __m256 key = LoadLanes<Kv>(k + c * Kv::kBytes, left);
-#pragma GCC unroll 4
-      for (int i = 0; i < N; ++i) {
-        acc[i] = _mm256_fmadd_ps(key, _mm256_maskload_ps(q + i * tile.head_dim + c, LaneMask(left)), acc[i]);
-      }
-    }
-    for (int i = 0; i < N; ++i) score[i][t] = Sum(acc[i]) * tile.scale;
+  static F Load(const float* p) { return _mm256_loadu_ps(p); }
+  static void Store(float* p, F v) { _mm256_storeu_ps(p, v); }
+  static F Set1(float v) { return _mm256_set1_ps(v); }
+  static F Zero() { return _mm256_setzero_ps(); }
+  static F Mul(F a, F b) { return _mm256_mul_ps(a, b); }
+  static F Add(F a, F b) { return _mm256_add_ps(a, b); }
+  static F Fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  static F Max(F a, F b) { return _mm256_max_ps(a, b); }
+  static F Exp(F v) { return kernels::Exp(v); }
+  static __m256i First(int n) { return LaneMask(n); }
+  static F Select(__m256i m, F a, F b) { return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(m)); }
+  static float ReduceMax(F v) {
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
   }
-}
+  static float ReduceAdd(F v) { return Sum(v); }
 
-// score becomes exp(score - max).
-void Exponentiate(const AttentionTile& tile, int head, float* score) {
-  float largest = score[0];
-  for (int t = 1; t < tile.n_tokens; ++t) largest = score[t] > largest ? score[t] : largest;
-  __m256 sum = _mm256_setzero_ps();
-  for (int t = 0; t < tile.n_tokens; t += 8) {
-    const __m256i m = LaneMask(tile.n_tokens - t);
-    const __m256 p = Exp(_mm256_sub_ps(_mm256_maskload_ps(score + t, m), _mm256_set1_ps(largest)));
-    const __m256 kept = _mm256_and_ps(p, _mm256_castsi256_ps(m));
-    sum = _mm256_add_ps(sum, kept);
-    _mm256_maskstore_ps(score + t, m, kept);
+  static I LoadI(const std::byte* p) { return Load256(p); }
+  static I ZeroI() { return _mm256_setzero_si256(); }
+  static I SetPair(const int16_t* p) {
+    int32_t both;
+    __builtin_memcpy(&both, p, sizeof(both));
+    return _mm256_set1_epi32(both);
   }
-  tile.max[head] = largest;
-  tile.sum[head] = Sum(sum);
-}
+  static I Dot(I c, I a, I b) { return _mm256_add_epi32(c, _mm256_madd_epi16(a, b)); }
+  static F ToFloat(I v) { return _mm256_cvtepi32_ps(v); }
 
-// acc = sum over tokens of p * v for N heads, 16 columns at a time.
-template <typename Kv, int N>
-void Values(const AttentionTile& tile, int first, const float score[][kAttentionChunk]) {
-  for (int begin = 0; begin < tile.head_dim; begin += 16) {
-    const int left = tile.head_dim - begin;
-    __m256 acc[N][2];
-    for (int i = 0; i < N; ++i) acc[i][0] = acc[i][1] = _mm256_setzero_ps();
-    for (int t = 0; t < tile.n_tokens; ++t) {
-      const std::byte* v = Token<Kv>(tile, tile.v_pages, t) + begin * Kv::kBytes;
-      const __m256 v0 = LoadLanes<Kv>(v, left);
-      const __m256 v1 = left > 8 ? LoadLanes<Kv>(v + 8 * Kv::kBytes, left - 8) : _mm256_setzero_ps();
-#pragma GCC unroll 4
-      for (int i = 0; i < N; ++i) {
-        const __m256 p = _mm256_set1_ps(score[i][t]);
-        acc[i][0] = _mm256_fmadd_ps(p, v0, acc[i][0]);
-        acc[i][1] = _mm256_fmadd_ps(p, v1, acc[i][1]);
-      }
-    }
-    for (int i = 0; i < N; ++i) {
-      float* out = tile.acc + (first + i) * tile.head_dim + begin;
-      _mm256_maskstore_ps(out, LaneMask(left), acc[i][0]);
-      if (left > 8) _mm256_maskstore_ps(out + 8, LaneMask(left - 8), acc[i][1]);
-    }
+  static F FromF16(const std::byte* p) { return _mm256_cvtph_ps(Load128(p)); }
+  static F FromBf16(const std::byte* p) { return LoadBF16::Full(p); }
+  static float OneF16(uint16_t bits) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits))); }
+
+  template <int kPair>
+  static I SignedPairs(I x) {
+    return _mm256_srai_epi16(kPair == 0 ? _mm256_slli_epi16(x, 8) : x, 8);
   }
-}
+  template <int kPair>
+  static I NibblePairs(I x) {
+    const I nibbles = _mm256_and_si256(_mm256_srli_epi16(x, 4 * kPair), _mm256_set1_epi16(15));
+    return _mm256_sub_epi16(nibbles, _mm256_set1_epi16(8));
+  }
 
-template <typename Kv, int N>
-void Heads(const AttentionTile& tile, int first) {
-  float score[N][kAttentionChunk];
-  Scores<Kv, N>(tile, first, score);
-  for (int i = 0; i < N; ++i) Exponentiate(tile, first + i, score[i]);
-  Values<Kv, N>(tile, first, score);
-}
-
-template <typename Kv>
-void Run(const AttentionTile& tile) {
-  int h = 0;
-  for (; h + 4 <= tile.n_q; h += 4) Heads<Kv, 4>(tile, h);
-  for (; h + 2 <= tile.n_q; h += 2) Heads<Kv, 2>(tile, h);
-  if (h < tile.n_q) Heads<Kv, 1>(tile, h);
-}
+  static F FromI8(const std::byte* p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i_u*>(p))));
+  }
+  // d is 0 or 16: the group's low nibbles or its high ones.
+  static void FromNibbles(const std::byte* p, int d, F& v0, F& v1) {
+    const __m128i bytes = Load128(p);
+    const __m128i nibbles = _mm_and_si128(d == 0 ? bytes : _mm_srli_epi16(bytes, 4), _mm_set1_epi8(15));
+    const __m128i values = _mm_sub_epi8(nibbles, _mm_set1_epi8(8));
+    v0 = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(values));
+    v1 = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(values, values)));
+  }
+};
 
 }  // namespace
 
-void Attention(const AttentionTile& tile) {
-  if (tile.type == KvType::kF16) {
-    Run<LoadF16>(tile);
-  } else {
-    Run<LoadF32>(tile);
-  }
-}
+namespace avx2 {
 
-}  // namespace quern::kernels::avx2
+void Attention(const AttentionTile& tile) { RunAttention<Simd256>(tile); }
+
+}  // namespace avx2
+}  // namespace quern::kernels

@@ -69,6 +69,7 @@ void MatMulQ4K(const MatMulTile& tile);
 void MatMulQ5K(const MatMulTile& tile);
 void MatMulQ6K(const MatMulTile& tile);
 int32_t Int8Peak(int64_t n_rounds);
+void Attention(const AttentionTile& tile);
 }  // namespace avx512vnni
 
 // With bf16 dot products: activations in RowForm::kBF16.

@@ -1,0 +1,407 @@
+// One chunk of attention, for any vector width. Include it in a file of one instruction set after its Simd:
+//
+//   F, I           kLanes floats; as many 32-bit integers
+//   Load, Store, Set1, Zero, Mul, Add, Fma (a * b + c), Max, Exp
+//   First(n)       mask of the first n lanes (n >= kLanes: all); Select(mask, a, b): a where set, else b
+//   ReduceMax, ReduceAdd
+//   LoadI, ZeroI, SetPair (one pair of int16 to all lanes), Dot (c + products of int16 pairs), ToFloat
+//   FromF16, FromBf16 (kLanes values in memory)
+//   SignedPairs<p>, NibblePairs<p>: of kLanes dwords of a q8 or q4 key, the p-th pair of dims as int16
+//   FromI8 (kLanes values), FromNibbles (kLanes values of the group's first, or second, half of dims)
+//
+// Lanes are tokens while scores are made (keys lie by dimension) and dimensions while values are summed, so no sum goes
+// across lanes. Every sum runs in order: over the dimensions, over the tokens.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/tile.h"
+
+namespace quern::kernels {
+namespace {
+
+// Kv: how an element type is read.
+template <typename S>
+struct KvF32 {
+  static constexpr size_t kBytes = 4;
+  static typename S::F Load(const std::byte* p) { return S::Load(reinterpret_cast<const float*>(p)); }
+};
+template <typename S>
+struct KvF16 {
+  static constexpr size_t kBytes = 2;
+  static typename S::F Load(const std::byte* p) { return S::FromF16(p); }
+};
+template <typename S>
+struct KvBf16 {
+  static constexpr size_t kBytes = 2;
+  static typename S::F Load(const std::byte* p) { return S::FromBf16(p); }
+};
+
+inline void Prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
+
+inline const std::byte* PageOf(const AttentionTile& tile, const std::byte* const* pages, int token) {
+  return pages[token >> __builtin_ctz(static_cast<unsigned>(tile.page_tokens))];
+}
+
+// Calls Part<N>() for the queries of the tile, at most kBlock at a time.
+template <int kBlock, typename Part>
+inline void ForBlocks(int n_q, const Part& part) {
+  int first = 0;
+  for (; first + kBlock <= n_q; first += kBlock) part.template Run<kBlock>(first);
+  const int left = n_q - first;
+  if (left == 0) return;
+  if constexpr (kBlock == 8) {
+    if (left > 6) return part.template Run<8>(first);
+    if (left > 4) return part.template Run<6>(first);
+  }
+  if (left > 2) return part.template Run<4>(first);
+  if (left == 2) return part.template Run<2>(first);
+  part.template Run<1>(first);
+}
+
+// ---- Scores ----
+
+// score[i][t] = q_i . k_t for the N queries from first on and two vectors of tokens.
+template <typename S, typename Kv>
+struct FloatScores {
+  const AttentionTile& tile;
+  int token;
+  const std::byte* k;     // of the first token
+  const std::byte* next;  // what is read next: brought near meanwhile
+
+  template <int N>
+  void Run(int first) const {
+    const size_t stride = static_cast<size_t>(tile.page_tokens) * Kv::kBytes;
+    const float* q =
+        tile.q + static_cast<ptrdiff_t>(first / kQueryBlock) * tile.head_dim * kQueryBlock + first % kQueryBlock;
+    const std::byte* at = k;
+    const std::byte* soon = first == 0 ? next : k;
+    typename S::F acc[N][2];
+    for (int i = 0; i < N; ++i) acc[i][0] = acc[i][1] = S::Zero();
+    for (int d = 0; d < tile.head_dim; ++d, at += stride, soon += stride, q += kQueryBlock) {
+      const auto k0 = Kv::Load(at);
+      const auto k1 = Kv::Load(at + S::kLanes * Kv::kBytes);
+      Prefetch(soon);
+#pragma GCC unroll 8
+      for (int i = 0; i < N; ++i) {
+        const auto each = S::Set1(q[i]);
+        acc[i][0] = S::Fma(each, k0, acc[i][0]);
+        acc[i][1] = S::Fma(each, k1, acc[i][1]);
+      }
+    }
+    float* score = tile.score + static_cast<ptrdiff_t>(first) * kAttentionChunk + token;
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i) {
+      S::Store(score + i * kAttentionChunk, acc[i][0]);
+      S::Store(score + i * kAttentionChunk + S::kLanes, acc[i][1]);
+    }
+  }
+};
+
+template <typename S>
+struct KeysQ8 {
+  static constexpr int kDims = 4;  // per dword
+  template <int kPair>
+  static typename S::I Pairs(typename S::I x) {
+    return S::template SignedPairs<kPair>(x);
+  }
+};
+template <typename S>
+struct KeysQ4 {
+  static constexpr int kDims = 8;
+  template <int kPair>
+  static typename S::I Pairs(typename S::I x) {
+    return S::template NibblePairs<kPair>(x);
+  }
+};
+
+// The same for quantised keys: exact integer sums per group of dims, then the scales.
+template <typename S, typename Kv>
+struct IntegerScores {
+  const AttentionTile& tile;
+  int token;
+  const std::byte* k;
+  const std::byte* next;
+  const std::byte* scales;  // of the first token and group
+
+  template <int N, int kPair>
+  static void AddPairs(const int16_t* q, typename S::I x0, typename S::I x1, typename S::I (&acc)[N][2]) {
+    const auto k0 = Kv::template Pairs<kPair>(x0);
+    const auto k1 = Kv::template Pairs<kPair>(x1);
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i) {
+      const auto each = S::SetPair(q + (kPair * kQueryBlock + i) * 2);
+      acc[i][0] = S::Dot(acc[i][0], k0, each);
+      acc[i][1] = S::Dot(acc[i][1], k1, each);
+    }
+    if constexpr (kPair + 1 < Kv::kDims / 2) AddPairs<N, kPair + 1>(q, x0, x1, acc);
+  }
+
+  template <int N>
+  void Run(int first) const {
+    const size_t stride = static_cast<size_t>(tile.page_tokens) * 4;
+    const ptrdiff_t block = first / kQueryBlock;
+    const int16_t* q = tile.q16 + block * tile.head_dim * kQueryBlock + ptrdiff_t{first % kQueryBlock} * 2;
+    const float* q_scale = tile.q_scale + block * (tile.head_dim / kKvGroup) * kQueryBlock + first % kQueryBlock;
+    float* score = tile.score + static_cast<ptrdiff_t>(first) * kAttentionChunk + token;
+    const std::byte* at = k;
+    const std::byte* soon = first == 0 ? next : k;
+    for (int group = 0; group < tile.head_dim / kKvGroup; ++group) {
+      typename S::I acc[N][2];
+      for (int i = 0; i < N; ++i) acc[i][0] = acc[i][1] = S::ZeroI();
+      for (int d = 0; d < kKvGroup; d += Kv::kDims, at += stride, soon += stride, q += Kv::kDims * kQueryBlock) {
+        const auto x0 = S::LoadI(at);
+        const auto x1 = S::LoadI(at + S::kLanes * 4);
+        Prefetch(soon);
+        Prefetch(soon + S::kLanes * 4);
+        AddPairs<N, 0>(q, x0, x1, acc);
+      }
+      const std::byte* scale = scales + static_cast<size_t>(group) * static_cast<size_t>(tile.page_tokens) * 2;
+      const auto s0 = S::FromF16(scale);
+      const auto s1 = S::FromF16(scale + S::kLanes * 2);
+#pragma GCC unroll 8
+      for (int i = 0; i < N; ++i) {
+        float* out = score + i * kAttentionChunk;
+        const auto each = S::Set1(q_scale[group * kQueryBlock + i]);
+        const auto b0 = group == 0 ? S::Zero() : S::Load(out);
+        const auto b1 = group == 0 ? S::Zero() : S::Load(out + S::kLanes);
+        S::Store(out, S::Fma(S::ToFloat(acc[i][0]), S::Mul(s0, each), b0));
+        S::Store(out + S::kLanes, S::Fma(S::ToFloat(acc[i][1]), S::Mul(s1, each), b1));
+      }
+    }
+  }
+};
+
+// Keys of two vectors of tokens; token is a multiple of their number.
+template <size_t kBytesPerToken>
+inline const std::byte* KeysAt(const AttentionTile& tile, int token) {
+  return PageOf(tile, tile.k_pages, token) + tile.k_offset +
+         static_cast<size_t>(token & (tile.page_tokens - 1)) * kBytesPerToken;
+}
+
+template <typename S, typename Kv>
+void AllFloatScores(const AttentionTile& tile) {
+  constexpr int kStep = 2 * S::kLanes;
+  for (int t = 0; t < tile.n_tokens; t += kStep) {
+    const std::byte* k = KeysAt<Kv::kBytes>(tile, t);
+    const std::byte* next =
+        t + kStep < tile.n_tokens ? KeysAt<Kv::kBytes>(tile, t + kStep) : PageOf(tile, tile.v_pages, 0) + tile.v_offset;
+    ForBlocks<S::kQueries>(tile.n_q, FloatScores<S, Kv>{tile, t, k, next});
+  }
+}
+
+template <typename S, typename Kv>
+void AllIntegerScores(const AttentionTile& tile) {
+  constexpr int kStep = 2 * S::kLanes;
+  const size_t values = static_cast<size_t>(tile.page_tokens) * static_cast<size_t>(tile.head_dim / Kv::kDims) * 4;
+  for (int t = 0; t < tile.n_tokens; t += kStep) {
+    const std::byte* k = KeysAt<4>(tile, t);
+    const std::byte* next =
+        t + kStep < tile.n_tokens ? KeysAt<4>(tile, t + kStep) : PageOf(tile, tile.v_pages, 0) + tile.v_offset;
+    const std::byte* scales =
+        PageOf(tile, tile.k_pages, t) + tile.k_offset + values + static_cast<size_t>(t & (tile.page_tokens - 1)) * 2;
+    ForBlocks<S::kQueries>(tile.n_q, IntegerScores<S, Kv>{tile, t, k, next, scales});
+  }
+}
+
+// ---- Softmax of the chunk ----
+
+// A query's scores become exp(score - max); zero for tokens that it does not see.
+template <typename S>
+void Exponentiate(const AttentionTile& tile, int query) {
+  float* score = tile.score + static_cast<ptrdiff_t>(query) * kAttentionChunk;
+  const int n = tile.n_visible[query];
+  auto max = S::Set1(-__builtin_inff());
+  for (int t = 0; t < n; t += S::kLanes) {
+    max = S::Max(max, S::Select(S::First(n - t), S::Load(score + t), max));
+  }
+  const float largest = S::ReduceMax(max);
+  const auto offset = S::Set1(-largest);
+  auto sum = S::Zero();
+  for (int t = 0; t < tile.n_tokens; t += S::kLanes) {
+    const auto p = S::Select(S::First(n - t), S::Exp(S::Add(S::Load(score + t), offset)), S::Zero());
+    sum = S::Add(sum, p);
+    S::Store(score + t, p);
+  }
+  tile.max[query] = largest;
+  tile.sum[query] = S::ReduceAdd(sum);
+}
+
+// ---- Values ----
+
+// Two vectors of a token's values, from dim d on; row: the token's first value.
+template <typename S, typename Kv>
+struct ValuesFloat {
+  const std::byte* page;
+  int head_dim;
+
+  static constexpr size_t RowBytes(int head_dim) { return static_cast<size_t>(head_dim) * Kv::kBytes; }
+  void Load(int slot, int d, typename S::F& v0, typename S::F& v1) const {
+    const std::byte* p =
+        page + (static_cast<size_t>(slot) * static_cast<size_t>(head_dim) + static_cast<size_t>(d)) * Kv::kBytes;
+    v0 = Kv::Load(p);
+    v1 = Kv::Load(p + S::kLanes * Kv::kBytes);
+  }
+  static size_t ByteOf(int slot, int d, int head_dim) {
+    return (static_cast<size_t>(slot) * static_cast<size_t>(head_dim) + static_cast<size_t>(d)) * Kv::kBytes;
+  }
+};
+
+template <typename S>
+typename S::F GroupScale(const std::byte* scales, int slot, int d, int head_dim) {
+  uint16_t bits;
+  __builtin_memcpy(&bits,
+                   scales + (static_cast<size_t>(slot) * static_cast<size_t>(head_dim / kKvGroup) +
+                             static_cast<size_t>(d / kKvGroup)) *
+                                2,
+                   sizeof(bits));
+  return S::Set1(S::OneF16(bits));
+}
+
+template <typename S>
+struct ValuesQ8 {
+  const std::byte* page;
+  int head_dim;
+  const std::byte* scales;
+
+  void Load(int slot, int d, typename S::F& v0, typename S::F& v1) const {
+    const std::byte* p = page + ByteOf(slot, d, head_dim);
+    const auto scale = GroupScale<S>(scales, slot, d, head_dim);
+    v0 = S::Mul(S::FromI8(p), scale);
+    v1 = S::Mul(S::FromI8(p + S::kLanes), scale);
+  }
+  static size_t ByteOf(int slot, int d, int head_dim) {
+    return static_cast<size_t>(slot) * static_cast<size_t>(head_dim) + static_cast<size_t>(d);
+  }
+};
+
+template <typename S>
+struct ValuesQ4 {
+  const std::byte* page;
+  int head_dim;
+  const std::byte* scales;
+
+  void Load(int slot, int d, typename S::F& v0, typename S::F& v1) const {
+    const std::byte* p = page + ByteOf(slot, d, head_dim);
+    const auto scale = GroupScale<S>(scales, slot, d, head_dim);
+    S::FromNibbles(p, d % kKvGroup, v0, v1);
+    v0 = S::Mul(v0, scale);
+    v1 = S::Mul(v1, scale);
+  }
+  static size_t ByteOf(int slot, int d, int head_dim) {
+    return (static_cast<size_t>(slot) * static_cast<size_t>(head_dim) + static_cast<size_t>(d / kKvGroup * kKvGroup)) /
+           2;
+  }
+};
+
+// acc_i += sum over the page's tokens of p_i * v for the N queries from first on and two vectors of dims.
+template <typename S, typename Values>
+struct PageSum {
+  const AttentionTile& tile;
+  const Values& values;
+  int token;  // of the chunk, the page's first
+  int n;      // tokens of the page
+  int d;
+  const std::byte* next;  // the next page's head
+
+  template <int N>
+  void Run(int first) const {
+    float* out = tile.acc + static_cast<ptrdiff_t>(first) * tile.head_dim + d;
+    const float* p = tile.score + static_cast<ptrdiff_t>(first) * kAttentionChunk + token;
+    const std::byte* soon = next != nullptr && first == 0 ? next : values.page;
+    typename S::F acc[N][2];
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i) {
+      acc[i][0] = token == 0 ? S::Zero() : S::Load(out + i * tile.head_dim);
+      acc[i][1] = token == 0 ? S::Zero() : S::Load(out + i * tile.head_dim + S::kLanes);
+    }
+    for (int t = 0; t < n; ++t) {
+      typename S::F v0, v1;
+      values.Load(t, d, v0, v1);
+      Prefetch(soon + Values::ByteOf(t, d, tile.head_dim));
+#pragma GCC unroll 8
+      for (int i = 0; i < N; ++i) {
+        const auto each = S::Set1(p[i * kAttentionChunk + t]);
+        acc[i][0] = S::Fma(each, v0, acc[i][0]);
+        acc[i][1] = S::Fma(each, v1, acc[i][1]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i) {
+      S::Store(out + i * tile.head_dim, acc[i][0]);
+      S::Store(out + i * tile.head_dim + S::kLanes, acc[i][1]);
+    }
+  }
+};
+
+// make(page): the Values of a page.
+template <typename S, typename Values, typename Make>
+void SumValues(const AttentionTile& tile, const Make& make) {
+  for (int t = 0; t < tile.n_tokens; t += tile.page_tokens) {
+    const Values values = make(PageOf(tile, tile.v_pages, t) + tile.v_offset);
+    const int left = tile.n_tokens - t;
+    const std::byte* next =
+        left > tile.page_tokens ? PageOf(tile, tile.v_pages, t + tile.page_tokens) + tile.v_offset : nullptr;
+    for (int d = 0; d < tile.head_dim; d += 2 * S::kLanes) {
+      ForBlocks<S::kQueries>(
+          tile.n_q, PageSum<S, Values>{tile, values, t, left < tile.page_tokens ? left : tile.page_tokens, d, next});
+    }
+  }
+}
+
+template <typename S, typename Kv>
+void SumFloatValues(const AttentionTile& tile) {
+  using Values = ValuesFloat<S, Kv>;
+  SumValues<S, Values>(tile, [&](const std::byte* page) { return Values{page, tile.head_dim}; });
+}
+
+template <typename S, typename Values>
+void SumQuantValues(const AttentionTile& tile) {
+  const size_t n_bytes = Values::ByteOf(tile.page_tokens, 0, tile.head_dim);
+  SumValues<S, Values>(tile, [&](const std::byte* page) { return Values{page, tile.head_dim, page + n_bytes}; });
+}
+
+// ---- All of it ----
+
+template <typename S>
+void RunAttention(const AttentionTile& tile) {
+  switch (tile.k_type) {
+    case KvType::kF32:
+      AllFloatScores<S, KvF32<S>>(tile);
+      break;
+    case KvType::kF16:
+      AllFloatScores<S, KvF16<S>>(tile);
+      break;
+    case KvType::kBF16:
+      AllFloatScores<S, KvBf16<S>>(tile);
+      break;
+    case KvType::kQ8:
+      AllIntegerScores<S, KeysQ8<S>>(tile);
+      break;
+    case KvType::kQ4:
+      AllIntegerScores<S, KeysQ4<S>>(tile);
+      break;
+  }
+  for (int query = 0; query < tile.n_q; ++query) Exponentiate<S>(tile, query);
+  switch (tile.v_type) {
+    case KvType::kF32:
+      SumFloatValues<S, KvF32<S>>(tile);
+      break;
+    case KvType::kF16:
+      SumFloatValues<S, KvF16<S>>(tile);
+      break;
+    case KvType::kBF16:
+      SumFloatValues<S, KvBf16<S>>(tile);
+      break;
+    case KvType::kQ8:
+      SumQuantValues<S, ValuesQ8<S>>(tile);
+      break;
+    case KvType::kQ4:
+      SumQuantValues<S, ValuesQ4<S>>(tile);
+      break;
+  }
+}
+
+}  // namespace
+}  // namespace quern::kernels
