@@ -87,7 +87,7 @@ TEST(Settings, EveryOptionWorksAsFlagAndAsKey) {
       case ValueKind::kText:
       case ValueKind::kPath:
       case ValueKind::kList:
-        flag_value = option.key == "listen" ? "127.0.0.1:1" : "/x";
+        flag_value = option.key == "listen" ? "127.0.0.1:1" : option.key == "kv_type" ? "q8,q4" : "/x";
         toml_value = "'" + flag_value + "'";
         break;
       case ValueKind::kInteger:

@@ -137,7 +137,7 @@ def test_bench_kv_prints_what_each_type_takes_and_costs():
     text = ok("bench", "kv", "--model", ROOT / "tests/golden/model/qwen3_moe_untied/bf16")
     rows = {line.split()[0]: line for line in text.splitlines()[2:-1]}
     assert set(rows) == {"f16", "f32", "bf16", "q8", "q4", "f16,q8", "q8,f16", "q8,q4", "q4,q8"}
-    kl = {name: float(re.search(r"B +([0-9.e+-]+) ", row)[1]) for name, row in rows.items()}
+    kl = {name: float(re.search(r"(?:B|bytes) +([0-9.e+-]+) ", row)[1]) for name, row in rows.items()}
     assert kl["f16"] == 0 and kl["f32"] < kl["q8"] < kl["q8,q4"] <= 2 * kl["q4"]
     assert "100.00 %" in rows["f16"] and "KL in nats" in text
 
