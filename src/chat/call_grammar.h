@@ -2,8 +2,8 @@
 // Everything that the grammar lets through, ToolCallParser reads as the call that was meant.
 //
 // Arguments come in the order of the schema. In the XML form a string is raw text; it cannot hold what would end it:
-// </parameter>, </function>, </tool_call>, and <parameter= or <tool_call> at the beginning of a line; with a pattern or a
-// length no '<' at all.
+// </parameter>, </function>, </tool_call>, and <parameter= or <tool_call> at the beginning of a line; with a pattern or
+// a length no '<' at all.
 #pragma once
 
 #include <span>

@@ -91,7 +91,8 @@ TEST(WriteQuantized, Fp8BecomesWhatItsScalesSay) {
     ASSERT_EQ(source.size(), written.size());
     float largest = 0;
     for (const float v : source) largest = std::max(largest, std::fabs(v));
-    for (size_t i = 0; i < source.size(); ++i) ASSERT_NEAR(source[i], written[i], 1.0F / 256 * largest) << name << " " << i;
+    for (size_t i = 0; i < source.size(); ++i)
+      ASSERT_NEAR(source[i], written[i], 1.0F / 256 * largest) << name << " " << i;
   }
 }
 

@@ -118,7 +118,8 @@ class PackedFile;
 
 struct LoadOptions {
   ProgressFn progress;
-  std::shared_ptr<const PackedFile> packed;  // matrices are taken from it as far as it has them; null: from the checkpoint
+  std::shared_ptr<const PackedFile>
+      packed;  // matrices are taken from it as far as it has them; null: from the checkpoint
   // Positions stretched by YaRN of this factor, whatever the checkpoint says; see WithYarn.
   std::optional<double> yarn_factor;
 };
