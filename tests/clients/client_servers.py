@@ -6,6 +6,7 @@ known word for word, of what real weights say only the shape is checked here (te
 """
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import time
@@ -32,11 +33,16 @@ class Server:
     def v1(self):
         return self.base + "/v1"
 
-    def metric(self, name):
-        """The sum of a metric over its labels."""
+    def samples(self, name):
+        """A metric's samples: [({label: value}, number)]."""
         with urllib.request.urlopen(self.base + "/metrics", timeout=PROGRAM_S) as answer:
             lines = answer.read().decode().splitlines()
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+        found = [line.rsplit(" ", 1) for line in lines if line.split("{")[0].split(" ")[0] == name]
+        return [(dict(re.findall(r'(\w+)="([^"]*)"', labels)), float(number)) for labels, number in found]
+
+    def metric(self, name):
+        """The sum of a metric over its labels."""
+        return sum(number for _, number in self.samples(name))
 
 
 def free_port():

@@ -1,11 +1,30 @@
 """What the client programs are run against; see client_servers.py."""
+import importlib.metadata
+import json
 import os
+import re
 import shutil
 import subprocess
 
 import pytest
 
 from client_servers import HERE, MODULES, PROGRAM_S, ROOT, Server, serve
+
+
+def versions():
+    """Every client that is driven here, with the version at hand."""
+    python = [(f"{name} (Python)", importlib.metadata.version(name)) for name in ("anthropic", "dashscope", "openai")]
+    wanted = ["@anthropic-ai/sdk", "@openai/codex", "@qwen-code/qwen-code", "axios", "openai", "opencode-linux-x64"]
+    there = [name for name in wanted if (MODULES / name / "package.json").exists()]
+    node = [(f"{name} (npm)", json.loads((MODULES / name / "package.json").read_text())["version"]) for name in there]
+    pom = (HERE / "java/pom.xml").read_text()
+    java = re.findall(r"<dependency>\s*<groupId>.*?</groupId>\s*<artifactId>(.*?)<.*?<version>(.*?)<", pom, re.S)
+    return python + node + [(f"{name} (Maven)", version) for name, version in java]
+
+
+def pytest_terminal_summary(terminalreporter):
+    listed = ", ".join(f"{name} {version}" for name, version in versions())
+    terminalreporter.write_line("clients: " + listed)
 
 
 @pytest.fixture(scope="session")

