@@ -14,4 +14,4 @@ def test_program(node, server, name):
 
 def test_every_program_is_run():
     found = {path.stem for path in (HERE / "node").glob("*.mjs")}
-    assert found == {*PROGRAMS, "anthropic_messages", "setting"}
+    assert found == {*PROGRAMS, "anthropic_messages", "segmind", "setting"}

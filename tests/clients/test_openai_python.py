@@ -349,6 +349,24 @@ def test_filling_in_through_chat(server):
         assert answer.choices[0].message.content == "left = [x for x in arr if x < pivot]"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("route", ROUTES)
+def test_partial_mode(server, route, stream):
+    """The assistant's turn is begun for it and goes on from there."""
+    begun = "def generate_prime_number"
+    messages = [*ask("Python code that generates prime numbers, please."), {"role": "assistant", "content": begun, "partial": True}]
+    answer = client_of(server, route).chat.completions.create(
+        model=server.model, messages=messages, temperature=0, max_tokens=48, stream=stream
+    )
+    if stream:
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in answer)
+    else:
+        text = answer.choices[0].message.content
+    assert text and not text.startswith(begun)
+    if server.scripted:
+        assert text.startswith("(n):\n")
+
+
 # ---- models, errors, faults ----
 
 

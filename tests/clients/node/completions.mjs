@@ -1,6 +1,6 @@
-// Text completions and filling in the middle, whole and streamed, in the forms that programs use.
+// Text completions, filling in the middle, and partial mode, in the forms that programs use.
 import assert from "node:assert/strict";
-import { clientOf, model, routes, scripted } from "./setting.mjs";
+import { ask, clientOf, model, routes, scripted } from "./setting.mjs";
 
 async function textOf(client, asked) {
   const whole = await client.completions.create({ model, temperature: 0, max_tokens: 64, ...asked });
@@ -35,6 +35,19 @@ for (const route of routes) {
 
   const prefixOnly = await textOf(client, { prompt: "<|fim_prefix|>def quick_sort(arr):<|fim_suffix|>" });
   if (scripted) assert.equal(prefixOnly, "\n    return sorted(arr)\n");
+}
+
+// Partial mode does the same through chat: the assistant's turn is begun for it.
+for (const route of routes) {
+  const begun = "def generate_prime_number";
+  const { choices } = await clientOf(route).chat.completions.create({
+    model,
+    messages: [...ask("Python code that generates prime numbers, please."), { role: "assistant", content: begun, partial: true }],
+    temperature: 0,
+    max_tokens: 48,
+  });
+  assert.ok(choices[0].message.content.length > 0 && !choices[0].message.content.startsWith(begun));
+  if (scripted) assert.ok(choices[0].message.content.startsWith("(n):\n"));
 }
 
 const client = clientOf();
