@@ -194,8 +194,10 @@ size_t FormRowBytes(RowForm form, int64_t n) {
       bytes = count * 2;
       break;
     case RowForm::kX8:
-    case RowForm::kX8K:
       bytes = (count + 255) / 256 * sizeof(GroupX8);
+      break;
+    case RowForm::kX8K:
+      bytes = (count + 255) / 256 * sizeof(GroupX8K);
       break;
   }
   return (bytes + 63) / 64 * 64;

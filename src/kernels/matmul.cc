@@ -18,14 +18,15 @@ constexpr int64_t kPieceOps = int64_t{1} << 24;
 // Rows of x in a piece: prepared, they stay in a core's second cache while the piece's weights go by.
 constexpr size_t kPieceRowBytes = 384 * 1024;
 constexpr int64_t kMinPieceRows = 48;
+constexpr int64_t kPieceRowsStep = 24;  // kernels take 8 or 12 rows at a time; what is left over costs as much again
 
 // Rows of one x in one form; jobs point at it.
 struct Preparation {
   RowsIn x;
   int64_t cols;
   RowForm form;
-  size_t row_bytes;
-  size_t offset;  // into the scratch bytes; not used when form is kF32
+  size_t row_bytes;  // from one row to the next
+  size_t offset;     // into the scratch bytes
 };
 
 struct Piece {
@@ -41,18 +42,23 @@ struct PreparedJob {
   MatMulFn fn;
 };
 
+// Rows a multiple of 4096 bytes apart, which many shapes ask for, would all want the same few places of a core's first
+// cache; an odd number of lines apart they spread over all of it.
+size_t RowDistance(RowForm form, int64_t cols) {
+  const size_t n_lines = FormRowBytes(form, cols) / 64;
+  return 64 * (n_lines | 1U);
+}
+
 bool SameRows(const Preparation& p, const RowsIn& x, int64_t cols, RowForm form) {
   return p.x.data == x.data && p.x.n_rows == x.n_rows && p.x.stride == x.stride && p.cols == cols && p.form == form;
 }
 
-// n in equal parts, none above most.
-int64_t EqualParts(int64_t n, int64_t most) {
-  const int64_t parts = (n + most - 1) / most;
-  return (n + parts - 1) / parts;
-}
-
+// About equal parts of n rows.
 int64_t RowsPerPiece(size_t row_bytes, int64_t n) {
-  return EqualParts(n, std::max(kMinPieceRows, static_cast<int64_t>(kPieceRowBytes / row_bytes)));
+  const int64_t most = std::max(kMinPieceRows, static_cast<int64_t>(kPieceRowBytes / row_bytes));
+  const int64_t parts = (n + most - 1) / most;
+  const int64_t steps = ((n + parts - 1) / parts + kPieceRowsStep - 1) / kPieceRowsStep;
+  return std::min(n, steps * kPieceRowsStep);
 }
 
 int64_t GroupsPerPiece(const Matrix& weights, int64_t n_rows, int n_threads) {
@@ -68,6 +74,7 @@ void PrepareRow(const KernelTable& kernels, const Preparation& p, int64_t row, s
   std::byte* out = base + p.offset + static_cast<size_t>(row) * p.row_bytes;
   switch (p.form) {
     case RowForm::kF32:
+      std::copy_n(x, p.cols, reinterpret_cast<float*>(out));
       return;
     case RowForm::kBF16:
       return kernels.to_bf16(x, p.cols, reinterpret_cast<uint16_t*>(out));
@@ -94,9 +101,9 @@ struct MatMulScratch::Impl {
     for (size_t i = preparations.size(); i-- > 0;) {
       if (SameRows(preparations[i], job.x, cols, form)) return i;
     }
-    const size_t row_bytes = FormRowBytes(form, cols);
+    const size_t row_bytes = RowDistance(form, cols);
     preparations.push_back({job.x, cols, form, row_bytes, *n_bytes});
-    if (form != RowForm::kF32) *n_bytes += static_cast<size_t>(job.x.n_rows) * row_bytes;
+    *n_bytes += static_cast<size_t>(job.x.n_rows) * row_bytes;
     return preparations.size() - 1;
   }
 
@@ -106,11 +113,7 @@ struct MatMulScratch::Impl {
     for (int64_t i = 0; i < n; ++i) {
       const int64_t row = job.gather.empty() ? i : job.gather[static_cast<size_t>(i)];
       QUERN_CHECK(row >= 0 && row < job.x.n_rows);
-      if (p.form == RowForm::kF32) {
-        pointers.push_back(p.x.data + row * p.x.stride);
-      } else {
-        pointers.push_back(base + p.offset + static_cast<size_t>(row) * p.row_bytes);
-      }
+      pointers.push_back(base + p.offset + static_cast<size_t>(row) * p.row_bytes);
     }
   }
 
@@ -136,8 +139,7 @@ struct MatMulScratch::Impl {
   }
 
   void AddPieces(uint32_t job, const Matrix& weights, int64_t n, int n_threads) {
-    const size_t row_bytes = std::max<size_t>(64, preparations[jobs[job].preparation].row_bytes);
-    const int64_t rows = RowsPerPiece(row_bytes, n);
+    const int64_t rows = RowsPerPiece(preparations[jobs[job].preparation].row_bytes, n);
     const int64_t groups = GroupsPerPiece(weights, rows, n_threads);
     for (int64_t row = 0; row < n; row += rows) {
       for (int64_t group = 0; group < weights.n_groups(); group += groups) {
@@ -151,7 +153,6 @@ struct MatMulScratch::Impl {
   void PrepareAll(const KernelTable& kernels, ThreadPool& pool) {
     std::byte* base = bytes.Get(0);
     for (const Preparation& p : preparations) {
-      if (p.form == RowForm::kF32) continue;
       // A row takes a microsecond or two: not worth waking anybody for a few of them.
       if (p.x.n_rows < 4) {
         for (int64_t row = 0; row < p.x.n_rows; ++row) PrepareRow(kernels, p, row, base);

@@ -63,8 +63,9 @@ struct alignas(64) GroupX8K {
   int16_t sum32[8];   // of q, per 32
   float d;
   float pad[3];
+  int32_t start[16];  // -32 * sum of q, per 16: where a dot product with q6_k's quants as stored begins
 };
-static_assert(sizeof(GroupX8) == 320 && sizeof(GroupX8K) == 320);
+static_assert(sizeof(GroupX8) == 320 && sizeof(GroupX8K) == 384);
 
 // ---- Tasks ----
 

@@ -50,6 +50,7 @@ void ToX8K(const float* x, int64_t n, GroupX8K* out) {
     for (int j = 0; j < 256; ++j) {
       out->sum16[j / 16] = static_cast<int16_t>(out->sum16[j / 16] + out->q[j]);
       out->sum32[j / 32] = static_cast<int16_t>(out->sum32[j / 32] + out->q[j]);
+      out->start[j / 16] -= 32 * out->q[j];
     }
   }
 }

@@ -14,6 +14,7 @@ struct Lanes256 {
   using F = __m256;
   static constexpr int kLanes = 8;
   static constexpr int kParts = 2;  // registers per group
+  static constexpr bool kStartsDots = false;
   static constexpr int kMaxColumns = 4;
 
   static __m128i Load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i_u*>(p)); }
@@ -83,38 +84,51 @@ struct Lanes256 {
   }
   static I SecondScale(I pairs) { return _mm256_or_si256(HighHalves(pairs), _mm256_srli_epi32(pairs, 16)); }
 
-  // sum + scale * dot(w, x) over kQuads quads of unsigned weights. kSafe products in a row fit 16 bits.
-  template <int kQuads, int kSafe>
-  static I DotScaled(const I* w, const int8_t* x, I scale, I sum) {
+  // sum[i] += scale * dot(w, x[i] + at) for i < N, over kQuads quads of unsigned weights; kSafe products in a row fit
+  // 16 bits.
+  template <int N, int kQuads, int kSafe>
+  [[gnu::always_inline]] static void DotScaled(const I* w, const int8_t* const* x, int at, I scale, I* sum) {
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) {
 #pragma GCC unroll 8
-    for (int k = 0; k < kQuads; k += kSafe) {
-      I dot = _mm256_maddubs_epi16(w[k], Broadcast32(x + 4 * k));
+      for (int k = 0; k < kQuads; k += kSafe) {
+        I dot = _mm256_maddubs_epi16(w[k], Broadcast32(x[i] + at + 4 * k));
 #pragma GCC unroll 8
-      for (int i = k + 1; i < k + kSafe; ++i) {
-        dot = _mm256_add_epi16(dot, _mm256_maddubs_epi16(w[i], Broadcast32(x + 4 * i)));
+        for (int more = k + 1; more < k + kSafe; ++more) {
+          dot = _mm256_add_epi16(dot, _mm256_maddubs_epi16(w[more], Broadcast32(x[i] + at + 4 * more)));
+        }
+        sum[i] = MulAdd16(sum[i], dot, scale);
       }
-      sum = MulAdd16(sum, dot, scale);
     }
-    return sum;
   }
 
-  // start + dot(w, x) over kQuads quads of unsigned weights whose products fit 16 bits together.
-  template <int kQuads>
-  static I DotOnce(const I* w, const int8_t* x, I start) {
-    return DotScaled<kQuads, kQuads>(w, x, _mm256_set1_epi16(1), start);
+  // finish(i, start(i) + dot(w, x[i] + at)) for i < N, over kQuads quads whose products fit 16 bits together.
+  template <int N, int kQuads, typename Start, typename Finish>
+  [[gnu::always_inline]] static void DotOnce(const I* w, const int8_t* const* x, int at, Start start, Finish finish) {
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) {
+      I dot = start(i);
+      DotScaled<1, kQuads, kQuads>(w, x + i, at, _mm256_set1_epi16(1), &dot);
+      finish(i, dot);
+    }
   }
 
-  // dot(w - 128, x) over eight quads; start = -128 * sum(x) is for instruction sets with wider sums.
-  static I DotBytes(const I* w, const int8_t* x, const int32_t* /*start*/) {
+  // finish(i, dot(w - 128, x[i] + at)) over eight quads; start is for instruction sets with wider sums.
+  template <int N, typename Start, typename Finish>
+  [[gnu::always_inline]] static void DotBytes(const I* w, const int8_t* const* x, int at, Start /*start*/,
+                                              Finish finish) {
     // 255 * 127 twice would not fit 16 bits: magnitudes (at most 128) against x with the weight's sign.
-    I dot = Zero();
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) {
+      I dot = Zero();
 #pragma GCC unroll 8
-    for (int k = 0; k < 8; ++k) {
-      const I value = _mm256_xor_si256(w[k], Set8(0x80));
-      const I with_sign = _mm256_sign_epi8(Broadcast32(x + 4 * k), value);
-      dot = MulAdd16(dot, _mm256_maddubs_epi16(_mm256_abs_epi8(value), with_sign), _mm256_set1_epi16(1));
+      for (int k = 0; k < 8; ++k) {
+        const I value = _mm256_xor_si256(w[k], Set8(0x80));
+        const I with_sign = _mm256_sign_epi8(Broadcast32(x[i] + at + 4 * k), value);
+        dot = MulAdd16(dot, _mm256_maddubs_epi16(_mm256_abs_epi8(value), with_sign), _mm256_set1_epi16(1));
+      }
+      finish(i, dot);
     }
-    return dot;
   }
 };
 

@@ -15,10 +15,11 @@ struct Lanes512 {
   using F = __m512;
   static constexpr int kLanes = 16;
   static constexpr int kParts = 1;  // registers per group
-#if defined(__AVX512VNNI__)
-  static constexpr int kMaxColumns = 16;
-#else
   static constexpr int kMaxColumns = 8;
+#if defined(__AVX512VNNI__)
+  static constexpr bool kStartsDots = true;  // a 32-bit dot product can begin anywhere, see DotScaledFrom
+#else
+  static constexpr bool kStartsDots = false;
 #endif
 
   static I Load(const void* p) { return _mm512_loadu_si512(p); }
@@ -104,61 +105,103 @@ struct Lanes512 {
 #endif
   }
 
-  // sum + scale * dot(w, x) over kQuads quads of unsigned weights. kSafe products in a row fit 16 bits.
-  template <int kQuads, int kSafe>
-  static I DotScaled(const I* w, const int8_t* x, I scale, I sum) {
 #if defined(__AVX512VNNI__)
-    I dot = Zero();
+  // finish(i, start(i) + dot(w, x[i] + at)) for i < N, over kQuads quads of unsigned weights. A few sums side by side
+  // hide the instruction's latency; more would not fit the registers.
+  template <int N, int kQuads, typename Start, typename Finish>
+  [[gnu::always_inline]] static void Dots(const I* w, const int8_t* const* x, int at, Start start, Finish finish) {
+    constexpr int kAbreast = N % 4 == 0 ? 4 : N % 3 == 0 ? 3 : N % 2 == 0 ? 2 : 1;
+#pragma GCC unroll 16
+    for (int i = 0; i < N; i += kAbreast) {
+      I dot[kAbreast];
+#pragma GCC unroll 4
+      for (int j = 0; j < kAbreast; ++j) dot[j] = start(i + j);
 #pragma GCC unroll 8
-    for (int k = 0; k < kQuads; ++k) dot = _mm512_dpbusd_epi32(dot, w[k], Broadcast32(x + 4 * k));
-    return Add32(sum, _mm512_mullo_epi32(dot, scale));
-#else
-#pragma GCC unroll 8
-    for (int k = 0; k < kQuads; k += kSafe) {
-      I dot = _mm512_maddubs_epi16(w[k], Broadcast32(x + 4 * k));
-#pragma GCC unroll 8
-      for (int i = k + 1; i < k + kSafe; ++i) {
-        dot = _mm512_add_epi16(dot, _mm512_maddubs_epi16(w[i], Broadcast32(x + 4 * i)));
+      for (int k = 0; k < kQuads; ++k) {
+#pragma GCC unroll 4
+        for (int j = 0; j < kAbreast; ++j) {
+          dot[j] = _mm512_dpbusd_epi32(dot[j], w[k], Broadcast32(x[i + j] + at + 4 * k));
+        }
       }
-      sum = MulAdd16(sum, dot, scale);
+#pragma GCC unroll 4
+      for (int j = 0; j < kAbreast; ++j) finish(i + j, dot[j]);
     }
-    return sum;
-#endif
   }
 
-  // start + dot(w, x) over kQuads quads of unsigned weights whose products fit 16 bits together.
-  template <int kQuads>
-  static I DotOnce(const I* w, const int8_t* x, I start) {
-#if defined(__AVX512VNNI__)
-#pragma GCC unroll 8
-    for (int k = 0; k < kQuads; ++k) start = _mm512_dpbusd_epi32(start, w[k], Broadcast32(x + 4 * k));
-    return start;
-#else
-    return DotScaled<kQuads, kQuads>(w, x, _mm512_set1_epi16(1), start);
-#endif
+  // sum[i] += scale * dot(w, x[i] + at) for i < N, over kQuads quads of unsigned weights.
+  template <int N, int kQuads, int /*kSafe*/>
+  [[gnu::always_inline]] static void DotScaled(const I* w, const int8_t* const* x, int at, I scale, I* sum) {
+    DotScaledFrom<N, kQuads>(
+        w, x, at, [](int) { return Zero(); }, scale, sum);
   }
 
-  // dot(w - 128, x) over eight quads, given start = -128 * sum(x).
-  static I DotBytes(const I* w, const int8_t* x, const int32_t* start) {
-#if defined(__AVX512VNNI__)
-    I dot = Broadcast32(start);
-#pragma GCC unroll 8
-    for (int k = 0; k < 8; ++k) dot = _mm512_dpbusd_epi32(dot, w[k], Broadcast32(x + 4 * k));
-    return dot;
+  // sum[i] += scale * (start(i) + dot(w, x[i] + at)).
+  template <int N, int kQuads, typename Start>
+  [[gnu::always_inline]] static void DotScaledFrom(const I* w, const int8_t* const* x, int at, Start start, I scale,
+                                                   I* sum) {
+    Dots<N, kQuads>(w, x, at, start, [&](int i, I dot) { sum[i] = Add32(sum[i], _mm512_mullo_epi32(dot, scale)); });
+  }
+
+  // finish(i, start(i) + dot(w, x[i] + at)) over kQuads quads whose products fit 16 bits together.
+  template <int N, int kQuads, typename Start, typename Finish>
+  [[gnu::always_inline]] static void DotOnce(const I* w, const int8_t* const* x, int at, Start start, Finish finish) {
+    Dots<N, kQuads>(w, x, at, start, finish);
+  }
+
+  // finish(i, dot(w - 128, x[i] + at)) over eight quads, given start(i) = -128 * sum(x[i]).
+  template <int N, typename Start, typename Finish>
+  [[gnu::always_inline]] static void DotBytes(const I* w, const int8_t* const* x, int at, Start start, Finish finish) {
+    Dots<N, 8>(w, x, at, start, finish);
+  }
 #else
+  // sum[i] += scale * dot(w, x[i] + at) for i < N, over kQuads quads of unsigned weights; kSafe products in a row fit
+  // 16 bits.
+  template <int N, int kQuads, int kSafe>
+  [[gnu::always_inline]] static void DotScaled(const I* w, const int8_t* const* x, int at, I scale, I* sum) {
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) {
+#pragma GCC unroll 8
+      for (int k = 0; k < kQuads; k += kSafe) {
+        I dot = _mm512_maddubs_epi16(w[k], Broadcast32(x[i] + at + 4 * k));
+#pragma GCC unroll 8
+        for (int more = k + 1; more < k + kSafe; ++more) {
+          dot = _mm512_add_epi16(dot, _mm512_maddubs_epi16(w[more], Broadcast32(x[i] + at + 4 * more)));
+        }
+        sum[i] = MulAdd16(sum[i], dot, scale);
+      }
+    }
+  }
+
+  // finish(i, start(i) + dot(w, x[i] + at)) for i < N, over kQuads quads whose products fit 16 bits together.
+  template <int N, int kQuads, typename Start, typename Finish>
+  [[gnu::always_inline]] static void DotOnce(const I* w, const int8_t* const* x, int at, Start start, Finish finish) {
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) {
+      I dot = start(i);
+      DotScaled<1, kQuads, kQuads>(w, x + i, at, _mm512_set1_epi16(1), &dot);
+      finish(i, dot);
+    }
+  }
+
+  // finish(i, dot(w - 128, x[i] + at)) over eight quads; start is for instruction sets with wider sums.
+  template <int N, typename Start, typename Finish>
+  [[gnu::always_inline]] static void DotBytes(const I* w, const int8_t* const* x, int at, Start /*start*/,
+                                              Finish finish) {
     // 255 * 127 twice would not fit 16 bits: magnitudes (at most 128) against x with the weight's sign.
-    (void)start;
-    I dot = Zero();
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) {
+      I dot = Zero();
 #pragma GCC unroll 8
-    for (int k = 0; k < 8; ++k) {
-      const I value = _mm512_xor_si512(w[k], Set8(0x80));
-      const I xs = Broadcast32(x + 4 * k);
-      const I with_sign = _mm512_mask_sub_epi8(xs, _mm512_movepi8_mask(value), Zero(), xs);
-      dot = MulAdd16(dot, _mm512_maddubs_epi16(_mm512_abs_epi8(value), with_sign), _mm512_set1_epi16(1));
+      for (int k = 0; k < 8; ++k) {
+        const I value = _mm512_xor_si512(w[k], Set8(0x80));
+        const I xs = Broadcast32(x[i] + at + 4 * k);
+        const I with_sign = _mm512_mask_sub_epi8(xs, _mm512_movepi8_mask(value), Zero(), xs);
+        dot = MulAdd16(dot, _mm512_maddubs_epi16(_mm512_abs_epi8(value), with_sign), _mm512_set1_epi16(1));
+      }
+      finish(i, dot);
     }
-    return dot;
-#endif
   }
+#endif
 };
 
 }  // namespace

@@ -64,6 +64,7 @@ void ToX8K(const float* x, int64_t n, GroupX8K* out) {
       out->sum16[2 * k + 1] = static_cast<int16_t>(second);
       out->sum32[k] = static_cast<int16_t>(first + second);
     }
+    for (int j = 0; j < 16; ++j) out->start[j] = -32 * out->sum16[j];
     __builtin_memset(out->pad, 0, sizeof(out->pad));
   }
 }

@@ -73,6 +73,7 @@ void ToX8K(const float* x, int64_t n, GroupX8K* out) {
         out->sum32[2 * k + j] = static_cast<int16_t>(sums[4 * j] + sums[4 * j + 1] + sums[4 * j + 2] + sums[4 * j + 3]);
       }
     }
+    for (int j = 0; j < 16; ++j) out->start[j] = -32 * out->sum16[j];
     __builtin_memset(out->pad, 0, sizeof(out->pad));
   }
 }

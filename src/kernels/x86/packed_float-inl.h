@@ -70,7 +70,7 @@ struct FormatF8E4M3 {
 template <typename Format>
 struct FloatKernel {
   using V = typename Format::V;
-  static constexpr int kMaxColumns = V::kMaxColumns > 8 ? 12 : 8;
+  static constexpr int kMaxColumns = 8;
 
   template <int N>
   static void Columns(const std::byte* group, int part, int64_t cols, const void* const* x, typename V::F* out) {

@@ -132,9 +132,11 @@ struct ScaleMinKernel {
       }
       I min_sum[N];
       const GroupX8K* g[N];
+      const int8_t* q[N];
 #pragma GCC unroll 16
       for (int i = 0; i < N; ++i) {
         g[i] = static_cast<const GroupX8K*>(x[i]) + b;
+        q[i] = g[i]->q;
         min_sum[i] = V::Zero();
 #pragma GCC unroll 4
         for (int j = 0; j < 4; ++j) {
@@ -154,11 +156,7 @@ struct ScaleMinKernel {
         if (part == 0) Prefetch<N, sizeof(Packed) / 8>(reinterpret_cast<const char*>(p) + sizeof(Packed) / 8 * s);
         I w[8];
         Format::Unpack(*p, s, part, w);
-        const I sub_scale = scale[s];
-#pragma GCC unroll 16
-        for (int i = 0; i < N; ++i) {
-          sum[i] = V::template DotScaled<8, Format::kSafe>(w, g[i]->q + 32 * s, sub_scale, sum[i]);
-        }
+        V::template DotScaled<N, 8, Format::kSafe>(w, q, 32 * s, scale[s], sum);
       }
       const F d = V::LoadHalves(p->d + V::kLanes * part);
 #pragma GCC unroll 16
@@ -188,10 +186,12 @@ struct Q6KKernel {
     const auto* p = reinterpret_cast<const PackedQ6K*>(group);
     for (int64_t b = 0; b < cols / 256; ++b, ++p) {
       const GroupX8K* g[N];
+      const int8_t* q[N];
       I sum[N];
 #pragma GCC unroll 16
       for (int i = 0; i < N; ++i) {
         g[i] = static_cast<const GroupX8K*>(x[i]) + b;
+        q[i] = g[i]->q;
         sum[i] = V::Zero();
       }
       alignas(64) I scale[16];
@@ -200,21 +200,26 @@ struct Q6KKernel {
         const I two = V::LoadBytesS(&p->scales[j][V::kLanes * part][0]);
         scale[2 * j] = V::FirstScale(two);
         scale[2 * j + 1] = V::SecondScale(two);
+        if constexpr (!V::kStartsDots) {
 #pragma GCC unroll 16
-        for (int i = 0; i < N; ++i) sum[i] = V::MulAdd16(sum[i], two, V::Broadcast32(g[i]->sum16 + 2 * j));
+          for (int i = 0; i < N; ++i) sum[i] = V::MulAdd16(sum[i], two, V::Broadcast32(g[i]->sum16 + 2 * j));
+        }
       }
+      if constexpr (!V::kStartsDots) {
 #pragma GCC unroll 16
-      for (int i = 0; i < N; ++i) sum[i] = V::Sub32(V::Zero(), V::template Left32<5>(sum[i]));
+        for (int i = 0; i < N; ++i) sum[i] = V::Sub32(V::Zero(), V::template Left32<5>(sum[i]));
+      }
 #pragma GCC unroll 1
       for (int s = 0; s < 16; ++s) {
         if (part == 0)
           Prefetch<N, sizeof(PackedQ6K) / 16>(reinterpret_cast<const char*>(p) + sizeof(PackedQ6K) / 16 * s);
         I w[4];
         UnpackQ6K<V>(*p, s, part, w);
-        const I sub_scale = scale[s];
-#pragma GCC unroll 16
-        for (int i = 0; i < N; ++i) {
-          sum[i] = V::template DotScaled<4, 2>(w, g[i]->q + 16 * s, sub_scale, sum[i]);  // 2 * 2 * 63 * 127 < 2^15
+        if constexpr (V::kStartsDots) {
+          V::template DotScaledFrom<N, 4>(
+              w, q, 16 * s, [&](int i) { return V::Broadcast32(g[i]->start + s); }, scale[s], sum);
+        } else {
+          V::template DotScaled<N, 4, 2>(w, q, 16 * s, scale[s], sum);  // 2 * 2 * 63 * 127 < 2^15
         }
       }
       const F d = V::LoadHalves(p->d + V::kLanes * part);
@@ -238,8 +243,11 @@ struct FormatQ8_0 {
 #pragma GCC unroll 8
     for (int k = 0; k < 8; ++k) w[k] = Line<V>(p.q[half][k], part);
   }
-  static typename V::I Dot(const typename V::I* w, const GroupX8& g, int s) {
-    return V::DotBytes(w, g.q + 32 * s, g.start + s);
+  template <int N, typename Finish>
+  [[gnu::always_inline]] static void Dots(const typename V::I* w, const int8_t* const* x, const GroupX8* const* g,
+                                          int s, Finish finish) {
+    V::template DotBytes<N>(
+        w, x, 32 * s, [&](int i) { return V::Broadcast32(g[i]->start + s); }, finish);
   }
 };
 
@@ -250,9 +258,12 @@ struct FormatQ4_0 {
   [[gnu::always_inline]] static void Unpack(const Packed& p, int half, int part, typename V::I* w) {
     Nibbles<V, 4>(p.q[half], part, w);
   }
-  static typename V::I Dot(const typename V::I* w, const GroupX8& g, int s) {
-    const auto start = V::template RightSigned32<4>(V::Broadcast32(g.start + s));  // -8 * sum(x)
-    return V::template DotOnce<8>(w, g.q + 32 * s, start);                         // 8 * 2 * 15 * 127 < 2^15
+  template <int N, typename Finish>
+  [[gnu::always_inline]] static void Dots(const typename V::I* w, const int8_t* const* x, const GroupX8* const* g,
+                                          int s, Finish finish) {
+    // It begins at -8 * sum(x); 8 * 2 * 15 * 127 < 2^15.
+    const auto start = [&](int i) { return V::template RightSigned32<4>(V::Broadcast32(g[i]->start + s)); };
+    V::template DotOnce<N, 8>(w, x, 32 * s, start, finish);
   }
 };
 
@@ -270,21 +281,29 @@ struct ScaleKernel {
 #pragma GCC unroll 16
     for (int i = 0; i < N; ++i) acc[i] = V::ZeroF();
     const auto* blocks = reinterpret_cast<const Packed*>(group);
-#pragma GCC unroll 1
-    for (int64_t b = 0; b < cols / 32; ++b) {
-      const Packed& p = blocks[b / 2];
-      const int half = static_cast<int>(b % 2);
-      if (part == 0)
-        Prefetch<N, sizeof(Packed) / 2>(reinterpret_cast<const char*>(&p) +
-                                        sizeof(Packed) / 2 * static_cast<size_t>(half));
-      I w[8];
-      Format::Unpack(p, half, part, w);
-      const F d = V::LoadHalves(p.d[half] + V::kLanes * part);
-      const int s = static_cast<int>(b % 8);
+    const int64_t n_blocks = cols / 32;
+    for (int64_t begin = 0; begin < n_blocks; begin += 8) {
+      const GroupX8* g[N];
+      const int8_t* q[N];
 #pragma GCC unroll 16
       for (int i = 0; i < N; ++i) {
-        const GroupX8& g = static_cast<const GroupX8*>(x[i])[b / 8];
-        acc[i] = V::MulAdd(V::ToFloats(Format::Dot(w, g, s)), V::Mul(d, V::SetF(g.d[s])), acc[i]);
+        g[i] = static_cast<const GroupX8*>(x[i]) + begin / 8;
+        q[i] = g[i]->q;
+      }
+      const int n_here = n_blocks - begin < 8 ? static_cast<int>(n_blocks - begin) : 8;
+#pragma GCC unroll 1
+      for (int s = 0; s < n_here; ++s) {
+        const Packed& p = blocks[(begin + s) / 2];
+        const int half = s % 2;
+        if (part == 0)
+          Prefetch<N, sizeof(Packed) / 2>(reinterpret_cast<const char*>(&p) +
+                                          sizeof(Packed) / 2 * static_cast<size_t>(half));
+        I w[8];
+        Format::Unpack(p, half, part, w);
+        const F d = V::LoadHalves(p.d[half] + V::kLanes * part);
+        Format::template Dots<N>(w, q, g, s, [&](int i, I dot) {
+          acc[i] = V::MulAdd(V::ToFloats(dot), V::Mul(d, V::SetF(g[i]->d[s])), acc[i]);
+        });
       }
     }
 #pragma GCC unroll 16

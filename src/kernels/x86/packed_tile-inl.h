@@ -61,8 +61,7 @@ template <typename Kernel>
 void RunTile(const MatMulTile& tile) {
   for (int group = 0; group * kGroupRows < tile.n_out; ++group) {
     for (int part = 0; part < Kernel::V::kParts; ++part) {
-      int i = RunBlocks<Kernel, 16>(tile, group, part, 0);
-      i = RunBlocks<Kernel, 12>(tile, group, part, i);
+      int i = RunBlocks<Kernel, 12>(tile, group, part, 0);
       i = RunBlocks<Kernel, 8>(tile, group, part, i);
       i = RunBlocks<Kernel, 6>(tile, group, part, i);
       i = RunBlocks<Kernel, 4>(tile, group, part, i);
