@@ -2,8 +2,9 @@
 //
 // The tokens before are not computed but stored as random keys and values, so that a depth of 131,072 takes seconds to
 // reach; the tokens that are timed go through the whole model. Prints, per depth, the median of kRepeat single tokens,
+// the bytes that such a token must read at least (model/work.h) as a part of what the memory delivers in that time,
 // what the depth adds, and the rate at which its keys and values are read. With a checkpoint of a few layers the tokens
-// per second are those of its layers; the last columns do not depend on their number.
+// per second are those of its layers; the last two columns do not depend on their number.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -14,9 +15,11 @@
 #include <string>
 #include <vector>
 
+#include "kernels/ceilings.h"
 #include "model/kv_pool.h"
 #include "model/kv_types.h"
 #include "model/model.h"
+#include "model/work.h"
 
 namespace quern::model {
 namespace {
@@ -85,7 +88,11 @@ int Main(int argc, char** argv) {
   fmt::print("{}, {} layers of attention, keys and values {} ({:.2f} KiB per token), {} threads\n", argv[1],
              model->config().CountLayers(LayerKind::kFullAttention), KvTypesName(types), bytes / 1024,
              pool.n_threads());
-  fmt::print("{:>8} {:>10} {:>10} {:>12} {:>10}\n", "depth", "tokens/s", "ms/token", "ms of depth", "KV GB/s");
+  const double read_rate = kernels::MeasureCeilings(pool).read_bytes;
+  const ModelWork work = WorkOf(model->checkpoint());
+  fmt::print("the memory delivers {:.1f} GB/s\n", read_rate / 1e9);
+  fmt::print("{:>8} {:>10} {:>10} {:>10} {:>12} {:>10}\n", "depth", "tokens/s", "ms/token", "% of read", "ms of depth",
+             "KV GB/s");
   double shallow = 0;
   for (const int depth : depths) {
     const auto kv = Must(KvPool::Create(*model, (depth + kRepeat + 1) / kKvPageTokens + 1, types));
@@ -95,8 +102,10 @@ int Main(int argc, char** argv) {
     const double seconds = MedianSecondsPerToken(*model, body, *scratch, pool);
     if (depth == 0) shallow = seconds;
     const double more = seconds - shallow;
-    fmt::print("{:>8} {:>10.2f} {:>10.3f} {:>12.3f} {:>10.2f}\n", depth, 1 / seconds, 1e3 * seconds, 1e3 * more,
-               depth > 0 && more > 0 ? bytes * depth / more / 1e9 : 0);
+    const StepShape step{.pairs = static_cast<double>(depth), .kv_tokens = static_cast<double>(depth)};
+    const double least = WorkOf(work, step, bytes / work.kv_values_per_token).bytes() / read_rate;
+    fmt::print("{:>8} {:>10.2f} {:>10.3f} {:>10.1f} {:>12.3f} {:>10.2f}\n", depth, 1 / seconds, 1e3 * seconds,
+               1e2 * least / seconds, 1e3 * more, depth > 0 && more > 0 ? bytes * depth / more / 1e9 : 0);
   }
   return 0;
 }
