@@ -99,7 +99,10 @@ class CompletionAnswer final : public Answer {
     }
   }
 
-  void WriteKeepAlive() override { writer_->KeepAlive(); }
+  void WriteKeepAlive() override {
+    const auto index = static_cast<size_t>(std::ranges::find(done_, 0) - done_.begin());
+    if (index < choices_.size()) writer_->KeepAlive(index, UsageOf(index));
+  }
 
   void WriteFailure(const ApiError& error) override { writer_->Fail(error); }
 

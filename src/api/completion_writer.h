@@ -38,7 +38,8 @@ class CompletionWriter {
   virtual void Begin() = 0;
   // so_far (here and below): of this choice and its prompt alone.
   virtual void Delta(size_t number, const CompletionDelta& delta, const Usage& so_far) = 0;
-  virtual void KeepAlive() = 0;
+  // Something that a client's idle timer counts: of a choice that has not ended.
+  virtual void KeepAlive(size_t number, const Usage& so_far) = 0;
   virtual void EndChoice(size_t number, const CompletionEnd& end, const Usage& so_far) = 0;
   virtual void End(const Usage& usage) = 0;
   virtual void Fail(const ApiError& error) = 0;

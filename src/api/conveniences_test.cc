@@ -187,8 +187,34 @@ TEST_F(Conveniences, OllamaOptionsAndErrors) {
         R"({"model":"demo","messages":[{"role":"user","content":"x"}],"format":"xml"})", R"({"model":"demo"})"}) {
     EXPECT_EQ(served_.Post("/api/chat", body)->status, 400) << body;
   }
-  EXPECT_EQ(served_.Post("/api/generate", R"({"model":"demo","prompt":"x","suffix":"y"})")->status, 400);
-  EXPECT_EQ(served_.Post("/api/generate", R"({"model":"demo","prompt":"x","raw":true})")->status, 400);
+  EXPECT_EQ(served_.Post("/api/generate", R"({"model":"demo","prompt":"x","template":"y"})")->status, 400);
+  EXPECT_EQ(served_.Post("/api/generate", R"({"model":"demo","prompt":["x"],"raw":true})")->status, 400);
+}
+
+TEST_F(Conveniences, OllamaGoesOnWithATextAndFillsIn) {
+  const char* raw =
+      R"({"model":"demo","prompt":"<|fim_prefix|>def f():<|fim_suffix|>return x<|fim_middle|>","raw":true,
+          "options":{"num_predict":64,"stop":["END"]},"stream":)";
+  const json::value whole = Ask("/api/generate", std::string(raw) + "false}");
+  EXPECT_EQ(whole.at("response"), "x = 1 ");
+  EXPECT_EQ(whole.at("done_reason"), "stop");
+  const auto lines = Lines(served_.Post("/api/generate", std::string(raw) + "true}")->body);
+  std::string joined;
+  for (const json::value& line : lines) joined += line.at("response").as_string();
+  EXPECT_EQ(joined, "x = 1 ");
+  EXPECT_EQ(lines.back().at("prompt_eval_count"), whole.at("prompt_eval_count"));
+  EXPECT_EQ(lines.back().at("eval_count"), whole.at("eval_count"));
+  EXPECT_EQ(
+      Ask("/api/generate", R"({"model":"demo","stream":false,"prompt":"def f():","suffix":"return x"})").at("response"),
+      "x = 1 END more");
+  // Without a number the text goes on as long as it fits; a turn's markers are no part of a raw prompt.
+  const json::value cut = Ask("/api/generate", R"({"model":"demo","stream":false,"prompt":"long","raw":true,
+      "options":{"num_predict":4}})");
+  EXPECT_EQ(cut.at("response"), "0123");
+  EXPECT_EQ(cut.at("done_reason"), "length");
+  EXPECT_EQ(cut.at("prompt_eval_count"), 4);
+  const auto failed = served_.Post("/api/generate", R"({"model":"demo","prompt":"fault","raw":true})");
+  EXPECT_EQ(Lines(failed->body).back().at("error"), "boom");
 }
 
 TEST_F(Conveniences, OllamaListsAndDescribes) {

@@ -1,7 +1,5 @@
 #include "api/exchange.h"
 
-#include <fmt/format.h>
-
 #include "api/ids.h"
 
 namespace quern::api {
@@ -103,8 +101,6 @@ void Exchange::WriteEvent(std::string_view event, std::string_view json) {
   frames_ += '\n';
   WriteData(json);
 }
-
-void Exchange::WriteComment(std::string_view text) { frames_ += fmt::format(": {}\n\n", text); }
 
 void Exchange::Flush() {
   if (frames_.empty()) return;

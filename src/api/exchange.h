@@ -66,7 +66,6 @@ class Exchange {
   void StartSse() { StartStream("text/event-stream; charset=utf-8"); }
   void WriteData(std::string_view json);                           // data: json
   void WriteEvent(std::string_view event, std::string_view json);  // event: event, data: json
-  void WriteComment(std::string_view text);
   // An error after the stream began, as the OpenAI family has it: an error frame, [DONE], the end.
   void FailSse(const ApiError& error);
   // [DONE], the end.

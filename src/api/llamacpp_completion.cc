@@ -78,14 +78,10 @@ class LlamaCppWriter final : public CompletionWriter {
 
   void Delta(size_t number, const CompletionDelta& delta, const Usage&) override {
     MarkFirst();
-    JsonWriter json;
-    json.BeginObject().Key("index").Int(static_cast<int64_t>(number)).Key("content").String(delta.text);
-    WriteTokens(json, delta.token_ids);
-    json.Key("stop").Bool(false).EndObject();
-    exchange_->WriteData(json.text());
+    WritePiece(number, delta);
   }
 
-  void KeepAlive() override { exchange_->WriteComment("keep-alive"); }
+  void KeepAlive(size_t number, const Usage&) override { WritePiece(number, {}); }
 
   void EndChoice(size_t number, const CompletionEnd& end, const Usage& so_far) override {
     JsonWriter json;
@@ -122,6 +118,14 @@ class LlamaCppWriter final : public CompletionWriter {
 
   void MarkFirst() {
     if (first_ == Clock::time_point{}) first_ = Clock::now();
+  }
+
+  void WritePiece(size_t number, const CompletionDelta& delta) const {
+    JsonWriter json;
+    json.BeginObject().Key("index").Int(static_cast<int64_t>(number)).Key("content").String(delta.text);
+    WriteTokens(json, delta.token_ids);
+    json.Key("stop").Bool(false).EndObject();
+    exchange_->WriteData(json.text());
   }
 
   void WriteTokens(JsonWriter& json, const std::vector<engine::TokenId>& ids) const {

@@ -5,12 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <boost/json/array.hpp>
-#include <boost/json/parse.hpp>
-#include <chrono>
-#include <ctime>
 #include <deque>
 
-#include "api/json_writer.h"
 #include "api/openai_chat.h"
 
 namespace quern::api {
@@ -135,133 +131,18 @@ ApiResult<json::object> Flatten(json::object& body) {
   return flat;
 }
 
-class OllamaWriter final : public ChatWriter {
- public:
-  explicit OllamaWriter(OllamaShape shape) : shape_(shape) {}
-
-  void Attach(Exchange& exchange, const ChatTurn& turn) override {
-    exchange_ = &exchange;
-    turn_ = &turn;
+ApiResult<void> RefuseUnsupported(const json::object& body) {
+  for (const char* name : {"template", "context", "images"}) {
+    const json::value* value = body.if_contains(name);
+    if (value == nullptr || IsEmptyList(*value) || (value->is_string() && value->get_string().empty())) continue;
+    return Fail(BadField(
+        name, fmt::format("'{}' is not supported here: 'raw' takes a text as it is, /api/chat a conversation.", name),
+        "unsupported"));
   }
-
-  void Begin() override { exchange_->StartStream("application/x-ndjson"); }
-
-  void Delta(size_t, const ChatDelta& delta, const Usage&) override {
-    MarkFirst();
-    for (const ToolDelta& tool : delta.tools) {
-      if (tool.begin) calls_.push_back({tool.id, tool.name, ""});
-      if (!calls_.empty()) calls_.back().arguments += tool.arguments;
-    }
-    if (!delta.content.empty()) WriteLine(delta.content, {});
-  }
-
-  // No blank lines: every line of this protocol is an object, and an empty piece of text is one.
-  void KeepAlive(size_t, const Usage&) override { WriteLine("", {}); }
-
-  void EndChoice(size_t, const ChoiceEnd& end, const Usage&) override {
-    if (!calls_.empty()) WriteLine("", calls_);
-    finish_reason_ = end.finish_reason;
-  }
-
-  void End(const Usage& usage) override {
-    exchange_->WriteRaw(FinalJson("", {}, usage) + "\n");
-    exchange_->EndStream(200);
-  }
-
-  void Fail(const ApiError& error) override {
-    exchange_->WriteRaw(exchange_->dialect().error_json(error, "") + "\n");
-    exchange_->EndStream(error.http_status);
-  }
-
-  std::string Whole(std::span<const WholeChoice> choices, const Usage& usage) override {
-    MarkFirst();
-    finish_reason_ = choices[0].end.finish_reason;
-    return FinalJson(choices[0].content, choices[0].calls, usage);
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-
-  void MarkFirst() {
-    if (first_ == Clock::time_point{}) first_ = Clock::now();
-  }
-
-  void WriteHead(JsonWriter& out) const {
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    out.BeginObject().Key("model").String(turn_->request.fields.model_name);
-    out.Key("created_at").String(OllamaTime(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()));
-  }
-
-  void WriteText(JsonWriter& out, std::string_view content, std::span<const WholeCall> calls) const {
-    if (shape_ == OllamaShape::kResponse) {
-      out.Key("response").String(content);
-      return;
-    }
-    out.Key("message").BeginObject().Key("role").String("assistant").Key("content").String(content);
-    if (!calls.empty()) {
-      out.Key("tool_calls").BeginArray();
-      for (const WholeCall& call : calls) {
-        out.BeginObject().Key("function").BeginObject().Key("name").SanitizedString(call.name);
-        out.Key("arguments").Raw(ArgumentsObject(call.arguments)).EndObject().EndObject();
-      }
-      out.EndArray();
-    }
-    out.EndObject();
-  }
-
-  // A call that was cut has no whole object; what there is of it is kept in one.
-  static std::string ArgumentsObject(const std::string& arguments) {
-    json::error_code error;
-    const json::value parsed = json::parse(arguments, error);
-    if (!error && parsed.is_object()) return arguments;
-    JsonWriter out;
-    out.BeginObject().Key("incomplete").SanitizedString(arguments).EndObject();
-    return out.Take();
-  }
-
-  void WriteLine(std::string_view content, std::span<const WholeCall> calls) const {
-    JsonWriter out;
-    WriteHead(out);
-    WriteText(out, content, calls);
-    out.Key("done").Bool(false).EndObject();
-    exchange_->WriteRaw(out.text());
-    exchange_->WriteRaw("\n");
-  }
-
-  std::string FinalJson(std::string_view content, std::span<const WholeCall> calls, const Usage& usage) {
-    MarkFirst();
-    const auto ns = [](Clock::duration span) -> int64_t {
-      return std::chrono::duration_cast<std::chrono::nanoseconds>(span).count();
-    };
-    const Clock::time_point now = Clock::now();
-    JsonWriter out;
-    WriteHead(out);
-    WriteText(out, content, calls);
-    out.Key("done").Bool(true).Key("done_reason").String(finish_reason_ == "length" ? "length" : "stop");
-    out.Key("total_duration").Int(ns(now - began_)).Key("load_duration").Int(0);
-    out.Key("prompt_eval_count").Int(usage.n_prompt).Key("prompt_eval_duration").Int(ns(first_ - began_));
-    out.Key("eval_count").Int(usage.n_generated).Key("eval_duration").Int(ns(now - first_)).EndObject();
-    return out.Take();
-  }
-
-  const OllamaShape shape_;
-  Exchange* exchange_ = nullptr;
-  const ChatTurn* turn_ = nullptr;
-  std::vector<WholeCall> calls_;
-  std::string finish_reason_;
-  const Clock::time_point began_ = Clock::now();
-  Clock::time_point first_{};
-};
+  return {};
+}
 
 }  // namespace
-
-std::string OllamaTime(int64_t unix_ms) {
-  const auto at = static_cast<std::time_t>(unix_ms / 1000);
-  std::tm utc{};
-  gmtime_r(&at, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
-                     utc.tm_hour, utc.tm_min, utc.tm_sec, unix_ms % 1000);
-}
 
 ApiResult<std::shared_ptr<const ServedModel>> ReadOllamaModel(json::object& body, const ModelRegistry& models) {
   constexpr std::string_view kLatest = ":latest";
@@ -278,18 +159,29 @@ ApiResult<ChatRequest> ReadOllamaChat(json::object body, const ServedModel& mode
   return ReadChatRequest(ObjectReader(flat, ""), model, limits, RoutePrefix::kBare);
 }
 
+ApiResult<bool> IsOllamaText(const json::object& body) {
+  const ObjectReader reader(body, "");
+  QUERN_API_ASSIGN(const auto raw, reader.Bool("raw"));
+  QUERN_API_ASSIGN(const auto suffix, reader.String("suffix"));
+  return raw.value_or(false) || !suffix.value_or("").empty();
+}
+
+ApiResult<CompletionRequest> ReadOllamaText(json::object body, const ServedModel& model, const Limits& limits) {
+  QUERN_API_TRY(RefuseUnsupported(body));
+  QUERN_API_ASSIGN(const std::string_view given, ObjectReader(body, "").NeedString("prompt"));
+  const std::string prompt(given);
+  const std::string suffix(TextOf(body, "suffix"));
+  QUERN_API_ASSIGN(json::object flat, Flatten(body));
+  flat["prompt"] = prompt;
+  if (!suffix.empty()) flat["suffix"] = suffix;
+  QUERN_API_ASSIGN(CompletionRequest request,
+                   ReadCompletionRequest(ObjectReader(flat, ""), model, limits, CompletionShape::kText));
+  request.default_max_tokens = -1;
+  return request;
+}
+
 ApiResult<ChatRequest> ReadOllamaGenerate(json::object body, const ServedModel& model, const Limits& limits) {
-  for (const char* name : {"suffix", "template", "context", "images"}) {
-    const json::value* value = body.if_contains(name);
-    if (value == nullptr || IsEmptyList(*value) || (value->is_string() && value->get_string().empty())) continue;
-    return Fail(BadField(
-        name, fmt::format("'{}' is not supported here: /infill fills in, /v1/completions takes raw text.", name),
-        "unsupported"));
-  }
-  QUERN_API_ASSIGN(const auto raw, ObjectReader(body, "").Bool("raw"));
-  if (raw.value_or(false)) {
-    return Fail(BadField("raw", "'raw' is not supported here: /v1/completions takes raw text.", "unsupported"));
-  }
+  QUERN_API_TRY(RefuseUnsupported(body));
   json::array messages;
   if (const std::string_view system = TextOf(body, "system"); !system.empty()) {
     messages.push_back(json::object{{"role", "system"}, {"content", system}});
@@ -301,7 +193,5 @@ ApiResult<ChatRequest> ReadOllamaGenerate(json::object body, const ServedModel& 
   QUERN_API_ASSIGN(const json::object flat, Flatten(body));
   return ReadChatRequest(ObjectReader(flat, ""), model, limits, RoutePrefix::kBare);
 }
-
-std::unique_ptr<ChatWriter> NewOllamaWriter(OllamaShape shape) { return std::make_unique<OllamaWriter>(shape); }
 
 }  // namespace quern::api

@@ -1,12 +1,12 @@
-// Ollama's /api/chat and /api/generate: JSON in, lines of JSON out. api.md H.3.
+// Requests of Ollama's /api/chat and /api/generate, the JSON-in half. ollama_writer.h is the other. api.md H.3.
 #pragma once
 
 #include <boost/json/object.hpp>
 #include <memory>
 
 #include "api/chat_request.h"
-#include "api/chat_writer.h"
 #include "api/errors.h"
+#include "api/openai_completions.h"
 
 namespace quern::api {
 
@@ -15,15 +15,12 @@ ApiResult<std::shared_ptr<const ServedModel>> ReadOllamaModel(boost::json::objec
 
 // body is consumed and has "model". Errors: 400 naming the field.
 ApiResult<ChatRequest> ReadOllamaChat(boost::json::object body, const ServedModel& model, const Limits& limits);
-// prompt and system as a conversation of one turn. raw, suffix, template, context and images are refused by name.
+// prompt and system as a conversation of one turn. template, context and images are refused by name.
 ApiResult<ChatRequest> ReadOllamaGenerate(boost::json::object body, const ServedModel& model, const Limits& limits);
 
-enum class OllamaShape { kMessage, kResponse };
-
-// A stream is application/x-ndjson; tool calls come whole, with their arguments as an object.
-std::unique_ptr<ChatWriter> NewOllamaWriter(OllamaShape shape);
-
-// "2026-11-21T09:08:54.123Z".
-std::string OllamaTime(int64_t unix_ms);
+// True when /api/generate is asked to go on with a text (`raw`) or to fill in before one (`suffix`): no conversation.
+ApiResult<bool> IsOllamaText(const boost::json::object& body);
+// Such a request; fill-in-the-middle forms as /v1/completions takes them, as many tokens as fit unless said otherwise.
+ApiResult<CompletionRequest> ReadOllamaText(boost::json::object body, const ServedModel& model, const Limits& limits);
 
 }  // namespace quern::api

@@ -1,8 +1,13 @@
 #include "api/ollama_routes.h"
 
+#include <variant>
+
 #include "api/chat_answer.h"
+#include "api/completion_answer.h"
+#include "api/fim.h"
 #include "api/json_writer.h"
 #include "api/ollama_chat.h"
+#include "api/ollama_writer.h"
 #include "api/request_body.h"
 #include "api/service_context.h"
 
@@ -12,23 +17,38 @@ namespace json = boost::json;
 
 namespace {
 
-using ReadRequest = ApiResult<ChatRequest> (*)(json::object, const ServedModel&, const Limits&);
+// What a request turned out to be.
+using OllamaRequest = std::variant<ChatRequest, CompletionRequest>;
+using ReadRequest = ApiResult<OllamaRequest> (*)(json::object, const ServedModel&, const Limits&);
 
 void AnswerWith(const Call& call, ReadRequest read, OllamaShape shape) {
   Exchange& exchange = *call.exchange;
   if (!call.service.Admit(exchange)) return;
   std::shared_ptr<const ServedModel> model;
-  ApiResult<ChatRequest> request = [&]() -> ApiResult<ChatRequest> {
+  ApiResult<OllamaRequest> request = [&]() -> ApiResult<OllamaRequest> {
     QUERN_API_ASSIGN(json::value document, ReadBody(exchange));
     QUERN_API_ASSIGN(model, ReadOllamaModel(document.get_object(), *call.service.models));
     return read(std::move(document.get_object()), *model, exchange.limits());
   }();
   if (!request) return exchange.SendError(request.error());
-  AnswerChat(call.exchange, std::move(model), std::move(*request), NewOllamaWriter(shape));
+  if (auto* text = std::get_if<CompletionRequest>(&*request)) {
+    return AnswerCompletion(call.exchange, std::move(model), std::move(*text), NewOllamaTextWriter());
+  }
+  AnswerChat(call.exchange, std::move(model), std::get<ChatRequest>(std::move(*request)), NewOllamaWriter(shape));
 }
 
-void Chat(const Call& call) { AnswerWith(call, ReadOllamaChat, OllamaShape::kMessage); }
-void Generate(const Call& call) { AnswerWith(call, ReadOllamaGenerate, OllamaShape::kResponse); }
+ApiResult<OllamaRequest> ReadChat(json::object body, const ServedModel& model, const Limits& limits) {
+  return ReadOllamaChat(std::move(body), model, limits);
+}
+
+ApiResult<OllamaRequest> ReadGenerate(json::object body, const ServedModel& model, const Limits& limits) {
+  QUERN_API_ASSIGN(const bool is_text, IsOllamaText(body));
+  if (is_text) return ReadOllamaText(std::move(body), model, limits);
+  return ReadOllamaGenerate(std::move(body), model, limits);
+}
+
+void Chat(const Call& call) { AnswerWith(call, ReadChat, OllamaShape::kMessage); }
+void Generate(const Call& call) { AnswerWith(call, ReadGenerate, OllamaShape::kResponse); }
 
 void WriteDetails(JsonWriter& out, const ServedModel& model) {
   const std::string& architecture = model.backend->info().architecture;
@@ -85,7 +105,9 @@ void Show(const Call& call) {
   WriteDetails(out, *model);
   out.Key("model_info").BeginObject().Key("general.architecture").String(architecture);
   out.Key(architecture + ".context_length").Int(model->context_length()).EndObject();
-  out.Key("capabilities").BeginArray().String("completion").String("tools").EndArray();
+  out.Key("capabilities").BeginArray().String("completion").String("tools");
+  if (model->tokenizer->AddedTokenId(kFimMiddle) >= 0) out.String("insert");
+  out.EndArray();
   out.Key("modified_at").String(OllamaTime(model->created * 1000)).EndObject();
   exchange.SendJson(200, out.Take());
 }

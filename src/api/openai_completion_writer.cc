@@ -25,7 +25,8 @@ class OpenAiCompletionWriter final : public CompletionWriter {
     WriteChunk(number, delta, "", so_far);
   }
 
-  void KeepAlive() override { exchange_->WriteComment("keep-alive"); }
+  // An empty piece of text: idle timers do not count comments.
+  void KeepAlive(size_t number, const Usage& so_far) override { WriteChunk(number, {}, "", so_far); }
 
   void EndChoice(size_t number, const CompletionEnd& end, const Usage& so_far) override {
     WriteChunk(number, {}, end.finish_reason, so_far);
