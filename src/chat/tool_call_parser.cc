@@ -40,8 +40,12 @@ class IdSource {
 
  private:
   static uint64_t RandomSeed() {
-    std::random_device device;
-    return (uint64_t{device()} << 32) | device();
+    // One device per thread: opening it takes as long as writing a short answer.
+    thread_local std::mt19937_64 seeds = [] {
+      std::random_device device;
+      return std::mt19937_64((uint64_t{device()} << 32) | device());
+    }();
+    return seeds();
   }
   std::mt19937_64 rng_;
 };
