@@ -119,6 +119,7 @@ TEST(InspectReport, SortsTensorsIntoClasses) {
   EXPECT_EQ(TensorClass("model.layers.3.mlp.gate_proj.weight"), "ffn");
   EXPECT_EQ(TensorClass("model.layers.3.mlp.experts.7.up_proj.weight"), "experts");
   EXPECT_EQ(TensorClass("lm_head.weight"), "lm_head");
+  EXPECT_EQ(TensorClass("mtp.layers.0.mlp.experts.7.up_proj.weight"), "mtp");
   EXPECT_EQ(TensorClass("something"), "other");
   EXPECT_EQ(SizeText(1023), "1023 bytes");
   EXPECT_EQ(SizeText(uint64_t{3} << 30), "3.0 GiB");

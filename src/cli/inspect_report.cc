@@ -9,6 +9,7 @@
 
 #include "cli/memory.h"
 #include "model/f8_scales.h"
+#include "model/mtp_names.h"
 #include "tensor/dtype.h"
 
 namespace quern::cli {
@@ -20,8 +21,8 @@ struct ClassSum {
   std::set<std::string_view> types;
 };
 
-constexpr std::array<std::string_view, 9> kClasses = {"embedding", "attention", "linear",  "norms", "router",
-                                                      "experts",   "ffn",       "lm_head", "other"};
+constexpr std::array<std::string_view, 10> kClasses = {"embedding", "attention", "linear",  "norms", "router",
+                                                       "experts",   "ffn",       "lm_head", "mtp",   "other"};
 
 std::map<std::string_view, ClassSum> SumByClass(const model::Checkpoint& checkpoint) {
   std::map<std::string_view, ClassSum> sums;
@@ -57,9 +58,9 @@ std::string Experts(const model::ModelConfig& config) {
 
 std::string_view TensorClass(std::string_view name) {
   const auto has = [&](std::string_view part) { return name.find(part) != std::string_view::npos; };
+  if (name.starts_with(model::kMtpPrefix)) return "mtp";
   if (has("embed_tokens")) return "embedding";
   if (has("lm_head")) return "lm_head";
-  if (name.starts_with("mtp.") || has(".mtp.")) return "other";  // recognised, not computed
   if (has("norm")) return "norms";
   if (has(".linear_attn.")) return "linear";
   if (has(".self_attn.")) return "attention";
@@ -101,6 +102,7 @@ std::string InspectReport(const model::Checkpoint& checkpoint, int context, std:
   out += fmt::format("layers         {}, width {}, {} heads of {}, {} for keys and values\n", config.n_layers,
                      config.d_model, config.n_heads, config.head_dim, config.n_kv_heads);
   out += Experts(config);
+  if (config.n_mtp_layers > 0) out += "mtp head       predicts the token after the next one\n";
   out += fmt::format("vocabulary     {} rows\n", config.vocab);
   out += fmt::format("context        {} tokens{}\n", config.context_length,
                      config.yarn ? fmt::format(" (YaRN, factor {})", config.yarn->factor) : "");

@@ -11,7 +11,8 @@
 
 namespace quern::cli {
 
-// "embedding", "attention", "norms", "router", "experts", "ffn", "lm_head" or "other", by the tensor's name.
+// "embedding", "attention", "linear", "norms", "router", "experts", "ffn", "lm_head", "mtp" or "other", by the tensor's
+// name.
 std::string_view TensorClass(std::string_view name);
 
 // "1.5 GiB"; below 1 KiB in bytes.

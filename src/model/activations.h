@@ -40,6 +40,7 @@ struct BatchRun {
 struct ActivationsBody final : Activations {
   FloatBuffer x;                           // [n_rows, d_model] residual stream
   FloatBuffer normed;                      // [n_rows, d_model]
+  FloatBuffer mtp_input;                   // [n_rows, 2 * d_model] normed embedding and hidden state side by side
   FloatBuffer q, mixed;                    // [n_rows, n_heads * head_dim]; mixed is attention's output
   FloatBuffer q_and_gate, attention_gate;  // with an attention gate: [n_rows, n_heads, 2, head_dim], [n_rows, as q]
   FloatBuffer k, v;                        // [n_rows, n_kv_heads * head_dim]

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "model/checkpoint_files.h"
+#include "model/mtp_names.h"
 #include "model/stacked_experts.h"
 
 namespace quern::model {
@@ -60,6 +61,9 @@ Result<std::unique_ptr<const Checkpoint>> Checkpoint::Open(const std::filesystem
   }
   auto opened = kind == std::filesystem::file_type::directory ? OpenSafetensorsFolder(path) : OpenGgufFiles(path);
   if (!opened.has_value()) return std::unexpected(std::move(opened).error());
+  if (auto named = NameMtpTensors(opened->format, opened->tensors, opened->config); !named.has_value()) {
+    return std::unexpected(named.error().WithContext(path.string()));
+  }
   auto unstacked = UnstackExperts(std::move(opened->tensors));
   if (!unstacked.has_value()) return std::unexpected(unstacked.error().WithContext(path.string()));
   opened->tensors = std::move(*unstacked);

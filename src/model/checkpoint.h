@@ -28,7 +28,8 @@ enum class CheckpointFormat { kSafetensors, kGguf };
 // views
 //   model.layers.N.mlp.experts.E.{gate_proj,up_proj,down_proj}.weight
 // of [d_ff_expert, d_model], [d_ff_expert, d_model], [d_model, d_ff_expert]; the stacked name itself does not appear.
-// A GGUF tensor whose name is not in the table keeps its own name.
+// The multi-token prediction head's tensors are named as in mtp_names.h. A GGUF tensor whose name is not in the table
+// keeps its own name.
 class Checkpoint {
  public:
   // path: a directory with config.json and model.safetensors or model.safetensors.index.json, or a .gguf file (the

@@ -67,7 +67,7 @@ struct ModelConfig {
   int linear_key_dim = 0;
   int linear_value_dim = 0;
   int conv_width = 0;
-  int n_mtp_layers = 0;  // multi-token prediction blocks that a GGUF file appends to its layers; not computed
+  int n_mtp_layers = 0;  // 1 with a multi-token prediction head (qwen3_next); set when the tensors are known
 
   std::vector<int> eos_tokens;  // config.json's own; generation_config adds to them
 

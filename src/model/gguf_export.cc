@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "model/f8_scales.h"
+#include "model/mtp_names.h"
 
 namespace quern::model {
 namespace {
@@ -43,8 +44,9 @@ int64_t RowsOf(const StoredTensor& tensor) {
 }
 
 bool IsLeftOut(std::string_view name, const ModelConfig& config) {
-  return name.starts_with("mtp.") || name.starts_with("model.mtp.") || name.ends_with(".rotary_emb.inv_freq") ||
-         name.ends_with(".activation_scale") || (name == "lm_head.weight" && config.tied_embeddings);
+  const bool foreign_mtp = config.n_mtp_layers == 0 && (name.starts_with(kMtpPrefix) || name.starts_with("model.mtp."));
+  return foreign_mtp || name.ends_with(".rotary_emb.inv_freq") || name.ends_with(".activation_scale") ||
+         (name == "lm_head.weight" && config.tied_embeddings);
 }
 
 // Builds the plan tensor by tensor.
@@ -83,6 +85,14 @@ class Planner {
     return {};
   }
 
+  // GGUF's name; the multi-token prediction head is the block behind the last layer.
+  std::optional<std::string> NameOf(std::string_view name) const {
+    const int block = config_.n_layers;
+    if (const auto part = GgufMtpName(name)) return fmt::format("{}{}.{}", kBlock, block, *part);
+    if (!name.starts_with(kMtpBlock)) return GgufName(name, config_.architecture);
+    return GgufName(fmt::format("model.layers.{}.{}", block, name.substr(kMtpBlock.size())), config_.architecture);
+  }
+
   Result<void> Add(const StoredTensor& tensor) {
     if (tensor.name.ends_with(kF8ScaleSuffix)) return {};  // part of the tensor it belongs to
     if (IsLeftOut(tensor.name, config_)) {
@@ -92,7 +102,7 @@ class Planner {
     if (tensor.shape.empty()) return NoName(tensor);
     if (const auto expert = ParseExpert(tensor.name)) return AddExperts(tensor, *expert);
     if (tensor.name.ends_with(".linear_attn.in_proj_qkvz.weight")) return AddQkvz(tensor);
-    const auto name = GgufName(tensor.name, config_.architecture);
+    const auto name = NameOf(tensor.name);
     if (!name.has_value() && published_) return NoName(tensor);
     ExportTensor out{.name = name.value_or(tensor.name), .shape = tensor.shape, .rows = {{&tensor, 0, RowsOf(tensor)}}};
     if (tensor.name.ends_with(".conv1d.weight")) out.shape = {RowsOf(tensor), tensor.shape.back()};
@@ -105,7 +115,8 @@ class Planner {
   ValueChange ChangeOf(std::string_view name) const {
     if (config_.architecture != Architecture::kQwen3Next) return ValueChange::kNone;
     if (name.ends_with(".linear_attn.A_log")) return ValueChange::kNegativeExp;
-    const bool centred = name.ends_with("norm.weight") && !name.ends_with(".linear_attn.norm.weight");
+    const bool is_norm = name.ends_with("norm.weight") || name.find(".pre_fc_norm_") != std::string_view::npos;
+    const bool centred = is_norm && !name.ends_with(".linear_attn.norm.weight");
     return centred ? ValueChange::kPlusOne : ValueChange::kNone;
   }
 
@@ -117,8 +128,7 @@ class Planner {
   Result<void> AddExperts(const StoredTensor& tensor, const ExpertName& name) {
     if (name.expert >= config_.n_experts || tensor.shape.size() != 2) return NoName(tensor);
     if (name.expert > 0) return {};
-    const auto stacked =
-        GgufName(fmt::format("{}.mlp.experts.{}_proj", name.before, name.projection), config_.architecture);
+    const auto stacked = NameOf(fmt::format("{}.mlp.experts.{}_proj", name.before, name.projection));
     if (!stacked.has_value()) return NoName(tensor);
     ExportTensor out{.name = *stacked, .shape = {config_.n_experts, tensor.shape[0], tensor.shape[1]}, .rows = {}};
     for (int e = 0; e < config_.n_experts; ++e) {
@@ -138,8 +148,8 @@ class Planner {
     const int64_t shape[] = {c.ConvChannels() + values, c.d_model};
     QUERN_TRY(checkpoint_.Get(tensor.name, shape));
     const std::string prefix(tensor.name.substr(0, tensor.name.rfind("in_proj_qkvz")));
-    const auto qkv_name = GgufName(prefix + "in_proj_qkv.weight", c.architecture);
-    const auto z_name = GgufName(prefix + "in_proj_z.weight", c.architecture);
+    const auto qkv_name = NameOf(prefix + "in_proj_qkv.weight");
+    const auto z_name = NameOf(prefix + "in_proj_z.weight");
     if (!qkv_name.has_value() || !z_name.has_value()) return NoName(tensor);
     const int64_t dk = c.linear_key_dim;
     const int64_t dv = values / c.n_linear_key_heads;  // of all value heads of a key head

@@ -56,6 +56,7 @@ void SetAttention(const ModelConfig& c, Keys& keys) {
     for (int layer = 0; layer < c.n_layers; ++layer) {
       per_layer.push_back(c.KindOf(layer) == LayerKind::kFullAttention ? c.n_kv_heads : 0);
     }
+    per_layer.resize(per_layer.size() + static_cast<size_t>(c.n_mtp_layers), c.n_kv_heads);
     keys.Set("attention.head_count_kv", std::span<const int32_t>(per_layer));
   }
   if (c.architecture != Architecture::kQwen2) {
@@ -155,7 +156,8 @@ GgufMetadata MetadataOf(const Checkpoint& checkpoint, const GgufVocabularyKeys* 
   SetSampling(checkpoint.generation(), out);
 
   Keys keys(out, architecture);
-  keys.Set("block_count", Count(c.n_layers));
+  keys.Set("block_count", Count(c.n_layers + c.n_mtp_layers));
+  if (c.n_mtp_layers > 0) keys.Set("nextn_predict_layers", Count(c.n_mtp_layers));
   keys.Set("context_length", Count(c.context_length));
   keys.Set("embedding_length", Count(c.d_model));
   if (c.d_ff > 0) keys.Set("feed_forward_length", Count(c.d_ff));

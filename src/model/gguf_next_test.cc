@@ -88,7 +88,7 @@ struct Form {
   const char* name;
   bool legacy_input;              // ssm_in instead of attn_qkv and attn_gate
   bool listed_heads;              // head_count_kv is a list with zeros, and no interval
-  bool mtp_block;                 // one more block, which is not computed
+  bool mtp_block;                 // one more block, with the multi-token prediction head
   bool recurrent_layers = false;  // a list of which layers are recurrent, and an interval that it overrules
 };
 constexpr Form kForms[] = {{"usual", false, false, false},
@@ -101,7 +101,7 @@ constexpr Form kForms[] = {{"usual", false, false, false},
 class GgufNext : public testing::TestWithParam<Form> {
  protected:
   GgufNext()
-      : source_(GoldenFolder() / "qwen3_next_untied" / "f32"),
+      : source_(GetParam().mtp_block ? fs::path("tests/golden/mtp/f32") : GoldenFolder() / "qwen3_next_untied" / "f32"),
         path_(fs::temp_directory_path() / fmt::format("quern_next_{}_{}.gguf", ::getpid(), GetParam().name)),
         checkpoint_(*Checkpoint::Open(source_)),
         config_(checkpoint_->config()) {}
@@ -194,19 +194,30 @@ class GgufNext : public testing::TestWithParam<Form> {
     tensors_["output.weight"] = Read("lm_head.weight");
     tensors_["output_norm.weight"] = Norm("model.norm.weight");
     for (int layer = 0; layer < config_.n_layers; ++layer) {
-      const std::string from = fmt::format("model.layers.{}.", layer), block = fmt::format("blk.{}.", layer);
-      tensors_[block + "attn_norm.weight"] = Norm(from + "input_layernorm.weight");
-      tensors_[block + "post_attention_norm.weight"] = Norm(from + "post_attention_layernorm.weight");
-      if (config_.KindOf(layer) == LayerKind::kGatedDeltaNet) {
-        AddLinear(from + "linear_attn.", block);
-      } else {
-        AddAttention(from + "self_attn.", block);
-      }
-      AddMlp(from + "mlp.", block);
+      AddBlock(fmt::format("model.layers.{}.", layer), layer, config_.KindOf(layer));
     }
     if (!GetParam().mtp_block) return;
-    tensors_[fmt::format("blk.{}.attn_norm.weight", config_.n_layers)] = Norm("model.norm.weight");
-    tensors_[fmt::format("blk.{}.nextn.enorm.weight", config_.n_layers)] = Norm("model.norm.weight");
+    AddBlock("mtp.layers.0.", config_.n_layers, LayerKind::kFullAttention);
+    const std::string block = fmt::format("blk.{}.nextn.", config_.n_layers);
+    tensors_[block + "eh_proj.weight"] = Read("mtp.fc.weight");
+    tensors_[block + "enorm.weight"] = Norm("mtp.pre_fc_norm_embedding.weight");
+    tensors_[block + "hnorm.weight"] = Norm("mtp.pre_fc_norm_hidden.weight");
+    tensors_[block + "shared_head_norm.weight"] = Norm("mtp.norm.weight");
+    if (!GetParam().recurrent_layers) return;  // some files repeat these
+    tensors_[block + "embed_tokens.weight"] = Read("model.embed_tokens.weight");
+    tensors_[block + "shared_head_head.weight"] = Read("lm_head.weight");
+  }
+
+  void AddBlock(const std::string& from, int number, LayerKind kind) {
+    const std::string block = fmt::format("blk.{}.", number);
+    tensors_[block + "attn_norm.weight"] = Norm(from + "input_layernorm.weight");
+    tensors_[block + "post_attention_norm.weight"] = Norm(from + "post_attention_layernorm.weight");
+    if (kind == LayerKind::kGatedDeltaNet) {
+      AddLinear(from + "linear_attn.", block);
+    } else {
+      AddAttention(from + "self_attn.", block);
+    }
+    AddMlp(from + "mlp.", block);
   }
 
   void AddKeys(Writer& out) const {
@@ -257,11 +268,24 @@ class GgufNext : public testing::TestWithParam<Form> {
     out.Integers("qwen3next.attention.head_count_kv", heads);
   }
 
+  // The model's logits, and the head's behind them when there is one.
   static std::vector<float> LogitsOf(const fs::path& path, const std::vector<TokenId>& prompt) {
     Runner runner(path);
     const auto sequence = runner.NewSequence();
     const ForwardResult result = runner.Run(*sequence, prompt, LogitsFor::kAll);
-    return {result.logits.begin(), result.logits.end()};
+    std::vector<float> out(result.logits.begin(), result.logits.end());
+    EXPECT_EQ(runner.model().has_mtp(), GetParam().mtp_block);
+    if (!runner.model().has_mtp()) return out;
+    const std::vector<float> hidden(result.hidden.begin(), result.hidden.end());
+    const auto pool = KvPool::CreateForMtp(runner.model(), 4).value();
+    const auto head = SequenceState::Create(*pool);
+    EXPECT_TRUE(head->Reserve(static_cast<int>(prompt.size())).has_value());
+    const auto activations = Activations::Create();
+    ThreadPool threads(1);
+    const MtpSegment rows{.sequence = head.get(), .tokens = prompt, .hidden = hidden, .logits = LogitsFor::kAll};
+    const auto drafted = runner.model().ForwardMtp({&rows, 1}, *activations, threads).value();
+    out.insert(out.end(), drafted.logits.begin(), drafted.logits.end());
+    return out;
   }
 
   const fs::path source_, path_;
@@ -277,14 +301,28 @@ TEST_P(GgufNext, GivesTheLogitsOfTheCheckpointItWasMadeOf) {
   writer.Write(path_, tensors_);
   const auto opened = Checkpoint::Open(path_);
   ASSERT_TRUE(opened.has_value()) << opened.error().ToString();
-  ModelConfig expected = config_, seen = (*opened)->config();
-  EXPECT_EQ(seen.n_mtp_layers, GetParam().mtp_block ? 1 : 0);
+  ModelConfig expected = config_;
+  EXPECT_EQ(expected.n_mtp_layers, GetParam().mtp_block ? 1 : 0);
   expected.eos_tokens.clear();
-  seen.n_mtp_layers = 0;
-  EXPECT_EQ(seen, expected);
-  const std::vector<TokenId> prompt = GoldenCase("qwen3_next_untied").prompts()[2];
+  EXPECT_EQ((*opened)->config(), expected);
+  std::vector<TokenId> prompt = GoldenCase("qwen3_next_untied").prompts()[1];
+  for (TokenId& id : prompt) id %= config_.vocab;
   // The same f32 numbers reach the same kernels: 1 + w and -exp(A_log) are computed here as they are there.
   EXPECT_EQ(LogitsOf(path_, prompt), LogitsOf(source_, prompt));
+}
+
+TEST_P(GgufNext, AnIncompleteHeadIsRefusedByTheNameOfWhatIsMissing) {
+  if (!GetParam().mtp_block) return;
+  AddTensors();
+  ASSERT_EQ(tensors_.erase(fmt::format("blk.{}.nextn.eh_proj.weight", config_.n_layers)), 1U);
+  Writer writer;
+  AddKeys(writer);
+  writer.Write(path_, tensors_);
+  const auto model = Model::Load(path_);
+  ASSERT_FALSE(model.has_value());
+  EXPECT_EQ(model.error().code(), Code::kCorrupt);
+  EXPECT_NE(model.error().message().find("the multi-token prediction head"), std::string::npos);
+  EXPECT_NE(model.error().message().find("\"mtp.fc.weight\" is missing"), std::string::npos);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GgufNext, testing::ValuesIn(kForms), [](const auto& info) { return info.param.name; });

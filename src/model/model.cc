@@ -21,6 +21,8 @@ kernels::KvLayout LayoutOf(const ModelConfig& config, kernels::KvTypes types) {
   return {.types = types, .page_tokens = kKvPageTokens, .n_kv_heads = config.n_kv_heads, .head_dim = config.head_dim};
 }
 
+constexpr int kMtpLayers = 1;
+
 // What the kernels' fixed-size scratch asks for beyond the config's own limits.
 Result<void> CheckKernelLimits(const ModelConfig& config) {
   if (config.head_dim > kernels::kMaxHeadDim || config.head_dim % 2 != 0) {
@@ -58,11 +60,23 @@ class ModelBody final : public Model {
   Result<ForwardResult> Forward(std::span<const Segment> segments, Activations& activations, ThreadPool& pool,
                                 const LayerObserver* observer) const override;
 
+  bool has_mtp() const override { return weights_.mtp.has_value(); }
+  Result<ForwardResult> ForwardMtp(std::span<const MtpSegment> segments, Activations& activations,
+                                   ThreadPool& pool) const override;
+
  private:
-  Result<void> CheckSegments(std::span<const Segment> segments) const;
+  // What the sequences' pool must hold: the model's layers, or the one of the head.
+  struct PoolShape {
+    int n_layers;
+    StateLayout states;
+  };
+
+  Result<void> CheckSegments(std::span<const Segment> segments, const PoolShape& shape) const;
   void FillRows(std::span<const Segment> segments, ActivationsBody& act) const;
-  ForwardContext Begin(ActivationsBody& act, ThreadPool& pool) const;
-  ForwardResult Finish(ForwardContext& ctx, const LayerObserver* observer) const;
+  ForwardContext Begin(const EmbeddingTable& embedding, ActivationsBody& act, ThreadPool& pool) const;
+  void MixMtpInput(std::span<const MtpSegment> segments, ForwardContext& ctx) const;
+  ForwardResult Finish(std::span<const float> norm, const kernels::Matrix& head, ForwardContext& ctx,
+                       const LayerObserver* observer) const;
 
   std::shared_ptr<const Checkpoint> checkpoint_;
   ModelConfig config_;
@@ -71,7 +85,7 @@ class ModelBody final : public Model {
   const ArchitectureForm& form_;
 };
 
-Result<void> ModelBody::CheckSegments(std::span<const Segment> segments) const {
+Result<void> ModelBody::CheckSegments(std::span<const Segment> segments, const PoolShape& shape) const {
   const ModelConfig& c = config();
   if (segments.empty()) return Error(Code::kInvalidArgument, "forward: no segments");
   for (size_t i = 0; i < segments.size(); ++i) {
@@ -84,9 +98,9 @@ Result<void> ModelBody::CheckSegments(std::span<const Segment> segments) const {
     }
     const auto& sequence = static_cast<const SequenceStateBody&>(*segment.sequence);
     const kernels::KvLayout& layout = sequence.pool().layout();
-    QUERN_CHECK(layout == LayoutOf(c, layout.types) &&
-                sequence.pool().n_layers() == c.CountLayers(LayerKind::kFullAttention) &&
-                sequence.pool().states() == state_layout());  // a pool of another model
+    // A pool of another model, or one for the head given to the model.
+    QUERN_CHECK(layout == LayoutOf(c, layout.types) && sequence.pool().n_layers() == shape.n_layers &&
+                sequence.pool().states() == shape.states);
     const int64_t end = sequence.n_tokens() + static_cast<int64_t>(segment.tokens.size());
     if (end > c.context_length) {
       return Error(Code::kInvalidArgument, fmt::format("forward: segment {} reaches position {}, the context holds {}",
@@ -126,7 +140,7 @@ void ModelBody::FillRows(std::span<const Segment> segments, ActivationsBody& act
   }
 }
 
-ForwardContext ModelBody::Begin(ActivationsBody& act, ThreadPool& pool) const {
+ForwardContext ModelBody::Begin(const EmbeddingTable& embedding, ActivationsBody& act, ThreadPool& pool) const {
   const auto d_model = static_cast<size_t>(config().d_model);
   const auto n_pairs = static_cast<size_t>(rope_.n_pairs());
   float* x = act.x.Get(act.rows.size() * d_model);
@@ -143,38 +157,37 @@ ForwardContext ModelBody::Begin(ActivationsBody& act, ThreadPool& pool) const {
   // A sine takes as long as some twenty additions.
   ctx.ForRows(config().d_model + 40 * rope_.n_pairs(), [&](int64_t row) {
     const auto r = static_cast<size_t>(row);
-    weights_.embedding.Read(act.rows[r].token, x + r * d_model);
+    embedding.Read(act.rows[r].token, x + r * d_model);
     rope_.Fill(act.rows[r].position, cos + r * n_pairs, sin + r * n_pairs);
   });
   return ctx;
 }
 
-ForwardResult ModelBody::Finish(ForwardContext& ctx, const LayerObserver* observer) const {
+ForwardResult ModelBody::Finish(std::span<const float> norm, const kernels::Matrix& head, ForwardContext& ctx,
+                                const LayerObserver* observer) const {
   const ModelConfig& c = config();
   const auto d_model = static_cast<size_t>(c.d_model);
   float* normed = ctx.act.normed.Get(ctx.rows.size() * d_model);
-  kernels::RmsNorm(ctx.In(ctx.x, c.d_model), weights_.final_norm, c.norm_eps, {normed, c.d_model}, ctx.pool);
-  if (observer != nullptr) (*observer)(c.n_layers, {normed, ctx.rows.size() * d_model}, ctx.n_rows());
+  kernels::RmsNorm(ctx.In(ctx.x, c.d_model), norm, c.norm_eps, {normed, c.d_model}, ctx.pool);
+  const std::span<const float> hidden(normed, ctx.rows.size() * d_model);
+  if (observer != nullptr) (*observer)(c.n_layers, hidden, ctx.n_rows());
 
   const std::vector<int32_t>& wanted = ctx.act.logit_rows;
-  if (wanted.empty()) return {};
+  if (wanted.empty()) return {.logits = {}, .n_rows = 0, .hidden = hidden};
   const size_t n_logits = wanted.size() * static_cast<size_t>(c.vocab);
   float* logits = ctx.act.logits.Get(n_logits);
-  kernels::MatMul({.weights = &weights_.lm_head,
-                   .x = ctx.In(normed, c.d_model),
-                   .y = {logits, c.vocab},
-                   .bias = nullptr,
-                   .gather = wanted},
-                  ctx.act.matmul, ctx.pool);
-  return {.logits = {logits, n_logits}, .n_rows = static_cast<int>(wanted.size())};
+  kernels::MatMul(
+      {.weights = &head, .x = ctx.In(normed, c.d_model), .y = {logits, c.vocab}, .bias = nullptr, .gather = wanted},
+      ctx.act.matmul, ctx.pool);
+  return {.logits = {logits, n_logits}, .n_rows = static_cast<int>(wanted.size()), .hidden = hidden};
 }
 
 Result<ForwardResult> ModelBody::Forward(std::span<const Segment> segments, Activations& activations, ThreadPool& pool,
                                          const LayerObserver* observer) const {
-  QUERN_TRY(CheckSegments(segments));
+  QUERN_TRY(CheckSegments(segments, {config().CountLayers(LayerKind::kFullAttention), state_layout()}));
   auto& act = static_cast<ActivationsBody&>(activations);
   FillRows(segments, act);
-  ForwardContext ctx = Begin(act, pool);
+  ForwardContext ctx = Begin(weights_.embedding, act, pool);
   for (const BatchRun& run : act.runs) run.sequence->Begin();
   const std::span<const float> x(ctx.x, act.rows.size() * static_cast<size_t>(config().d_model));
   if (observer != nullptr) (*observer)(-1, x, ctx.n_rows());
@@ -182,7 +195,50 @@ Result<ForwardResult> ModelBody::Forward(std::span<const Segment> segments, Acti
     form_.RunLayer(weights_.layers[static_cast<size_t>(layer)], layer, ctx);
     if (observer != nullptr) (*observer)(layer, x, ctx.n_rows());
   }
-  const ForwardResult result = Finish(ctx, observer);
+  const ForwardResult result = Finish(weights_.final_norm, weights_.lm_head, ctx, observer);
+  for (const BatchRun& run : act.runs) run.sequence->Advance(run.n_rows);
+  return result;
+}
+
+// x = fc(norm(embedding) | norm(hidden)); the embeddings are in x.
+void ModelBody::MixMtpInput(std::span<const MtpSegment> segments, ForwardContext& ctx) const {
+  const MtpWeights& w = *weights_.mtp;
+  const int64_t d_model = config().d_model;
+  float* pairs = ctx.act.mtp_input.Get(ctx.rows.size() * 2 * static_cast<size_t>(d_model));
+  kernels::RmsNorm(ctx.In(ctx.x, d_model), w.token_norm, config().norm_eps, {pairs, 2 * d_model}, ctx.pool);
+  int64_t row = 0;
+  for (const MtpSegment& segment : segments) {
+    const auto n = static_cast<int64_t>(segment.tokens.size());
+    kernels::RmsNorm({segment.hidden.data(), n, d_model}, w.hidden_norm, config().norm_eps,
+                     {pairs + row * 2 * d_model + d_model, 2 * d_model}, ctx.pool);
+    row += n;
+  }
+  kernels::MatMul(
+      {.weights = &w.fc, .x = ctx.In(pairs, 2 * d_model), .y = {ctx.x, d_model}, .bias = nullptr, .gather = {}},
+      ctx.act.matmul, ctx.pool);
+}
+
+Result<ForwardResult> ModelBody::ForwardMtp(std::span<const MtpSegment> segments, Activations& activations,
+                                            ThreadPool& pool) const {
+  if (!has_mtp()) return Model::ForwardMtp(segments, activations, pool);
+  const auto d_model = static_cast<size_t>(config().d_model);
+  std::vector<Segment> rows;
+  for (const MtpSegment& segment : segments) {
+    if (segment.hidden.size() != segment.tokens.size() * d_model) {
+      return Error(Code::kInvalidArgument, fmt::format("forward: {} hidden values for {} tokens, expected {} each",
+                                                       segment.hidden.size(), segment.tokens.size(), d_model));
+    }
+    rows.push_back({.sequence = segment.sequence, .tokens = segment.tokens, .logits = segment.logits});
+  }
+  QUERN_TRY(CheckSegments(rows, {.n_layers = kMtpLayers, .states = {}}));
+  const MtpWeights& w = *weights_.mtp;
+  auto& act = static_cast<ActivationsBody&>(activations);
+  FillRows(rows, act);
+  ForwardContext ctx = Begin(w.embedding, act, pool);
+  MixMtpInput(segments, ctx);
+  form_.RunLayer(w.layer, config().n_layers, ctx);
+  const bool own_head = w.lm_head.rows() > 0;
+  const ForwardResult result = Finish(w.final_norm, own_head ? w.lm_head : weights_.lm_head, ctx, nullptr);
   for (const BatchRun& run : act.runs) run.sequence->Advance(run.n_rows);
   return result;
 }
@@ -193,6 +249,12 @@ Result<std::unique_ptr<KvPool>> KvPool::Create(const Model& model, int n_pages, 
   const auto& body = static_cast<const ModelBody&>(model);
   return KvPoolBody::Map(LayoutOf(model.config(), types.value_or(model.default_kv_types())),
                          model.config().CountLayers(LayerKind::kFullAttention), n_pages, body.state_layout());
+}
+
+Result<std::unique_ptr<KvPool>> KvPool::CreateForMtp(const Model& model, int n_pages,
+                                                     std::optional<kernels::KvTypes> types) {
+  if (!model.has_mtp()) return Error(Code::kUnsupported, "KV pool: the model has no multi-token prediction head");
+  return KvPoolBody::Map(LayoutOf(model.config(), types.value_or(model.default_kv_types())), kMtpLayers, n_pages);
 }
 
 std::unique_ptr<Activations> Activations::Create() { return std::make_unique<ActivationsBody>(); }

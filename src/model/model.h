@@ -38,6 +38,10 @@ class KvPool {
   // (n_pages below 1 or beyond 2^26), kExhausted (no address space; with numbers).
   static Result<std::unique_ptr<KvPool>> Create(const Model& model, int n_pages,
                                                 std::optional<kernels::KvTypes> types = {});
+  // The same for the keys and values of the multi-token prediction head alone: one layer of attention, no recurrent
+  // state, so that its sequences can be cut anywhere. Errors: as Create, and kUnsupported (a model without the head).
+  static Result<std::unique_ptr<KvPool>> CreateForMtp(const Model& model, int n_pages,
+                                                      std::optional<kernels::KvTypes> types = {});
   virtual ~KvPool() = default;
 
   virtual int n_pages() const = 0;
@@ -111,6 +115,16 @@ struct Segment {
   LogitsFor logits = LogitsFor::kLast;
 };
 
+// Consecutive rows of the multi-token prediction head. A row stands for one position of the text: it has that
+// position's hidden state and the token that follows, and predicts the token after that one. To draft further tokens,
+// the head reads its own hidden state and the token it has drafted.
+struct MtpSegment {
+  SequenceState* sequence;          // of a pool of KvPool::CreateForMtp; row i is stored at n_tokens() + i
+  std::span<const TokenId> tokens;  // not empty; ids in [0, vocab)
+  std::span<const float> hidden;    // [tokens.size(), d_model]: ForwardResult::hidden of a position each
+  LogitsFor logits = LogitsFor::kLast;
+};
+
 // Called while loading; done goes from 0 to total (bytes). Optional.
 using ProgressFn = std::function<void(uint64_t done, uint64_t total)>;
 
@@ -126,15 +140,17 @@ struct LoadOptions {
 
 // What one kind of tensor takes in the checkpoint, for `quern inspect`.
 struct TensorClassInfo {
-  std::string name;   // "embedding", "attention", "linear", "experts", "ffn", "router", "norms", "lm_head"
+  std::string name;   // "embedding", "attention", "linear", "experts", "ffn", "router", "norms", "lm_head", "mtp"
   std::string types;  // e.g. "bf16" or "q4_k, q6_k"
   int64_t n_parameters = 0;
   uint64_t n_bytes = 0;
 };
 
+// Rows in batch order; valid until the next Forward or ForwardMtp on the activations.
 struct ForwardResult {
-  std::span<const float> logits;  // [n_rows, vocab], rows in batch order; valid until the next Forward on activations
-  int n_rows = 0;
+  std::span<const float> logits;  // [n_rows, vocab]
+  int n_rows = 0;                 // that want logits
+  std::span<const float> hidden;  // [all rows, d_model], after the final norm
 };
 
 // Scratch for Forward, sized on first use and reused. One caller at a time.
@@ -175,6 +191,15 @@ class Model {
   // out of range, context exceeded, space not reserved, a sequence that cannot continue); then nothing has changed.
   virtual Result<ForwardResult> Forward(std::span<const Segment> segments, Activations& activations, ThreadPool& pool,
                                         const LayerObserver* observer = nullptr) const = 0;
+
+  // Whether the checkpoint has a multi-token prediction head.
+  virtual bool has_mtp() const { return false; }
+  // Computes the head alone, with the same promises. Segments' hidden states may be those of the last result on these
+  // activations. Errors: as Forward, and kUnsupported (there is no head), kInvalidArgument (hidden of another size).
+  virtual Result<ForwardResult> ForwardMtp(std::span<const MtpSegment> /*segments*/, Activations& /*activations*/,
+                                           ThreadPool& /*pool*/) const {
+    return Error(Code::kUnsupported, "this model has no multi-token prediction head");
+  }
 };
 
 }  // namespace quern::model

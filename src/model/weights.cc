@@ -10,6 +10,7 @@
 #include "kernels/dequantize.h"
 #include "model/architecture.h"
 #include "model/f8_scales.h"
+#include "model/mtp_names.h"
 #include "model/packed_file.h"
 
 namespace quern::model {
@@ -19,17 +20,17 @@ constexpr size_t kMaxNamesInMessage = 8;
 
 // Parts of published checkpoints that inference does not need.
 bool IsKnownExtra(std::string_view name, const ModelConfig& config) {
-  if (name.starts_with("mtp.") || name.starts_with("model.mtp.")) return true;
+  const bool has_mtp_form = config.architecture == Architecture::kQwen3Next;  // of others nothing is known
+  if (!has_mtp_form && (name.starts_with(kMtpPrefix) || name.starts_with("model.mtp."))) return true;
   if (name.ends_with(".activation_scale")) return true;  // of FP8 with static activations: ours are not quantised
   if (name.ends_with(".rotary_emb.inv_freq") || name == "rope_freqs.weight") return true;
   if (name == "lm_head.weight" && config.tied_embeddings) return true;  // a copy that some savers write
-  // GGUF appends the multi-token prediction blocks to the layers; their own tensors keep GGUF's names.
-  for (int block = config.n_layers; block < config.n_layers + config.n_mtp_layers; ++block) {
-    if (name.starts_with(fmt::format("model.layers.{}.", block)) || name.starts_with(fmt::format("blk.{}.", block))) {
-      return true;
-    }
-  }
   return false;
+}
+
+// A tensor of the multi-token prediction head counts as that, whatever it does there.
+std::string_view ClassOf(std::string_view name, std::string_view tensor_class) {
+  return name.starts_with(kMtpPrefix) ? "mtp" : tensor_class;
 }
 
 const char* HeadName(const ModelConfig& config) {
@@ -55,6 +56,7 @@ Result<const StoredTensor*> WeightLoader::Take(std::string_view name, std::span<
                                                std::string_view tensor_class) {
   QUERN_ASSIGN(const StoredTensor* tensor, checkpoint_.Get(name, shape));
   if (!taken_.emplace(name).second) return tensor;  // the embedding, read again as lm_head
+  tensor_class = ClassOf(name, tensor_class);
   auto sum = std::ranges::find(classes_, tensor_class, &ClassSum::name);
   if (sum == classes_.end()) sum = classes_.insert(classes_.end(), ClassSum{.name = std::string(tensor_class)});
   sum->types.emplace(Info(tensor->dtype).name);
@@ -96,7 +98,7 @@ Result<std::vector<float>> WeightLoader::F8ScalesOf(const StoredTensor& tensor, 
   QUERN_ASSIGN(const StoredTensor* scales, FindF8Scales(checkpoint_, tensor));
   if (scales == nullptr) return std::vector<float>();
   taken_.insert(scales->name);
-  const auto sum = std::ranges::find(classes_, tensor_class, &ClassSum::name);
+  const auto sum = std::ranges::find(classes_, ClassOf(tensor.name, tensor_class), &ClassSum::name);
   QUERN_CHECK(sum != classes_.end());  // Take has counted the tensor itself
   sum->n_bytes += scales->bytes.size();
   n_done_ += scales->bytes.size();
@@ -252,6 +254,7 @@ Result<void> PackWeights(const Checkpoint& checkpoint, MatrixSink& sink, const P
     QUERN_TRY(form.LoadLayer(loader, layer, fmt::format("model.layers.{}.", layer)));
   }
   QUERN_TRY(loader.MatrixOf(HeadName(config), config.vocab, config.d_model, "lm_head"));
+  if (config.n_mtp_layers > 0) QUERN_TRY(loader.Mtp({}));
   return {};
 }
 
@@ -269,6 +272,9 @@ Result<Weights> LoadWeights(const Checkpoint& checkpoint, const ProgressFn& prog
   }
   QUERN_ASSIGN(w.final_norm, loader.NormOf("model.norm.weight", config.d_model));
   QUERN_ASSIGN(w.lm_head, loader.MatrixOf(HeadName(config), config.vocab, config.d_model, "lm_head"));
+  if (config.n_mtp_layers > 0) {
+    QUERN_ASSIGN(w.mtp, loader.Mtp(w.embedding));
+  }
   QUERN_TRY(loader.CheckAllTaken());
 
   const auto attention = std::ranges::find(w.layers, LayerKind::kFullAttention, &LayerWeights::kind);

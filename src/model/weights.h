@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -76,11 +77,23 @@ struct EmbeddingTable {
   void Read(TokenId id, float* out) const;  // out: [d_model]
 };
 
+// The multi-token prediction head of qwen3_next: reads the hidden state of a position and the token that follows it,
+// and predicts the token after that.
+struct MtpWeights {
+  EmbeddingTable embedding;                    // of its own, or the model's
+  std::vector<float> token_norm, hidden_norm;  // [d_model], of the two inputs
+  kernels::Matrix fc;                          // [d_model, 2 * d_model]; the embedding's columns come first
+  LayerWeights layer;                          // of kFullAttention
+  std::vector<float> final_norm;               // [d_model]
+  kernels::Matrix lm_head;                     // [vocab, d_model]; empty: the model's
+};
+
 struct Weights {
   EmbeddingTable embedding;
   std::vector<LayerWeights> layers;
   std::vector<float> final_norm;  // [d_model]
   kernels::Matrix lm_head;        // [vocab, d_model]; the embedding's bytes when tied
+  std::optional<MtpWeights> mtp;  // when the checkpoint has one
 
   kernels::KvType kv_type = kernels::KvType::kF16;  // f32 when the first attention layer's matrices are
   std::vector<TensorClassInfo> classes;
@@ -123,6 +136,9 @@ class WeightLoader {
   Result<FfnWeights> Ffn(const std::string& prefix, int64_t d_ff, std::string_view tensor_class);
   Result<MoeWeights> Moe(const std::string& prefix);
 
+  // The multi-token prediction head. embedding: the model's. Errors: kCorrupt (a part of it is missing or misshapen).
+  Result<MtpWeights> Mtp(const EmbeddingTable& embedding);
+
   // Errors: kCorrupt, naming tensors that are in the checkpoint and that nobody took: a model with more parts than we
   // compute would answer wrongly.
   Result<void> CheckAllTaken() const;
@@ -141,6 +157,7 @@ class WeightLoader {
   Result<AttentionWeights> Attention(const std::string& prefix);
   Result<std::vector<float>> ConvOf(const std::string& name);
   Result<std::vector<float>> DecayRateOf(const std::string& prefix);
+  Result<MtpWeights> MtpParts(const EmbeddingTable& embedding);
   Result<void> SharedExpert(const std::string& prefix, MoeWeights& moe);
   Result<const StoredTensor*> Take(std::string_view name, std::span<const int64_t> shape,
                                    std::string_view tensor_class);

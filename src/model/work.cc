@@ -3,6 +3,8 @@
 #include <cmath>
 #include <string_view>
 
+#include "model/mtp_names.h"
+
 namespace quern::model {
 namespace {
 
@@ -21,20 +23,6 @@ double& KindOf(Operations& ops, DType type) {
 }
 
 bool Has(std::string_view name, std::string_view part) { return name.find(part) != std::string_view::npos; }
-
-// Blocks for multi-token prediction, stored behind the layers.
-bool IsExtra(std::string_view name, int n_layers) {
-  constexpr std::string_view kLayers = "model.layers.";
-  if (name.starts_with("mtp.") || name.starts_with("blk.")) return true;
-  if (!name.starts_with(kLayers)) return false;
-  int layer = 0;
-  for (const char c : name.substr(kLayers.size())) {
-    if (c < '0' || c > '9') break;
-    layer = layer * 10 + (c - '0');
-    if (layer >= n_layers) return true;
-  }
-  return false;
-}
 
 // What does not depend on the weights' types.
 ModelWork ShapeWork(const ModelConfig& config) {
@@ -82,7 +70,7 @@ ModelWork WorkOf(const Checkpoint& checkpoint) {
   const ModelConfig& config = checkpoint.config();
   ModelWork work = ShapeWork(config);
   for (const StoredTensor& tensor : checkpoint.tensors()) {
-    if (IsExtra(tensor.name, config.n_layers) || tensor.shape.size() != 2 || Has(tensor.name, "conv1d") ||
+    if (tensor.name.starts_with(kMtpPrefix) || tensor.shape.size() != 2 || Has(tensor.name, "conv1d") ||
         Has(tensor.name, "scale_inv")) {
       continue;
     }

@@ -46,7 +46,7 @@ struct ModelWork {
   double ExpertBytes(double n_rows) const;
 };
 
-// Counts what is in the file. The extra blocks that are not computed are left out.
+// Counts what is in the file. The multi-token prediction head, which a step of the model does not pass, is left out.
 ModelWork WorkOf(const Checkpoint& checkpoint);
 
 // The same for a model that is not at hand, its matrices all of one type of bytes_per_weight.

@@ -133,6 +133,15 @@ def test_inspect_safetensors_and_gguf():
     assert "GGUF" in text and "qwen3_moe" in text
 
 
+def test_inspect_and_plan_count_the_multi_token_prediction_head():
+    head = ROOT / "tests/golden/mtp/f32"
+    text = ok("inspect", head)
+    assert "mtp head       predicts the token after the next one" in text
+    assert re.search(r"^mtp +17\.9 K +69\.9 KiB  f32$", text, re.M), text
+    assert re.search(r"^weights +242\.4 KiB", ok("plan", head), re.M)
+    assert "mtp" not in ok("inspect", ROOT / "tests/golden/model/qwen3_next_untied/f32")
+
+
 def test_bench_kv_prints_what_each_type_takes_and_costs():
     text = ok("bench", "kv", "--model", ROOT / "tests/golden/model/qwen3_moe_untied/bf16")
     rows = {line.split()[0]: line for line in text.splitlines()[2:-1]}
@@ -455,6 +464,19 @@ def test_serve_refuses_what_does_not_fit_before_it_loads(flags, words):
     done = run("serve", "--listen", "127.0.0.1:0", *flags)
     assert done.returncode == 1
     assert words in done.stderr.decode()
+
+
+def test_weights_beyond_the_memory_stay_in_a_packed_file(tmp_path):
+    model, source = tmp_path / "demo", tmp_path / "a.py"
+    shutil.copytree(DEMO, model)
+    source.write_text("def add(a, b):\n    return \n")
+    complete = ["complete", f"{source}:2", "--max-tokens", "4", "--model", model]
+    small = [*complete, "--memory", "24M", "--allow-swap-from-disk"]
+    done = run(*small)
+    assert done.returncode == 1 and b"needs a packed file beside demo" in done.stderr, done.stderr
+    expected = ok(*complete)
+    ok("pack", model)
+    assert ok(*small) == expected
 
 
 # ---- pack ----

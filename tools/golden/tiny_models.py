@@ -59,7 +59,9 @@ class TinyModel:
     linear_value_dim: int = 0
     conv_width: int = 4
     d_ff_shared: int = 0
+    mtp: bool = False  # with a multi-token prediction head
     prompt_lengths: tuple = ()  # of the prompts with hidden states; empty: the usual ones
+    long_prompts: tuple = ()  # lengths of more of them
     greedy_lengths: tuple = ()
     fp8_scales: str = ""  # not empty: the checkpoint is FP8 in blocks, with scales of this dtype
 
@@ -100,7 +102,7 @@ MODELS = [
               d_ff=48, vocab=256, tied=False, rope_theta=5e6, partial_rotary_factor=0.25, full_attention_interval=3,
               n_linear_key_heads=2, n_linear_value_heads=4, linear_key_dim=8, linear_value_dim=8, n_experts=8,
               n_experts_used=2, d_ff_expert=16, d_ff_shared=16, n_logit_columns=48, row_spread=0.8, seed=41,
-              prompt_lengths=NEXT_PROMPTS, greedy_lengths=NEXT_GREEDY),
+              prompt_lengths=NEXT_PROMPTS, long_prompts=(500,), greedy_lengths=NEXT_GREEDY),
     TinyModel("qwen3_next_tied", "qwen3_next", d_model=32, n_layers=5, n_heads=4, n_kv_heads=1, head_dim=8,
               d_ff=40, vocab=224, tied=True, rope_theta=1e6, partial_rotary_factor=0.5, rope_parameters=True,
               layer_types=("linear_attention", "full_attention", "linear_attention", "linear_attention",
@@ -108,7 +110,7 @@ MODELS = [
               n_linear_key_heads=2, n_linear_value_heads=2, linear_key_dim=12, linear_value_dim=20, conv_width=3,
               n_experts=6, n_experts_used=3, d_ff_expert=12, d_ff_shared=20, mlp_only_layers=(2,), n_shards=2,
               stacked_experts=True, n_logit_columns=48, row_spread=0.4, seed=42, prompt_lengths=NEXT_PROMPTS,
-              greedy_lengths=NEXT_GREEDY),
+              long_prompts=(500,), greedy_lengths=NEXT_GREEDY),
 ]
 
 # Small, and no dim a multiple of 128: most blocks are edges.
@@ -241,7 +243,8 @@ def linear_attention(model, prefix, w, rng, matrix, norm):
 def centre_norms(weights):
     """qwen3_next stores norms as their distance from one, all but the one inside linear_attn."""
     for name in weights:
-        if name.endswith("norm.weight") and ".linear_attn." not in name:
+        is_norm = name.endswith("norm.weight") or ".pre_fc_norm_" in name
+        if is_norm and ".linear_attn." not in name:
             weights[name] = weights[name] - 1.0
 
 
@@ -264,14 +267,12 @@ def init_weights(model):
         return torch.from_numpy(np.exp(model.row_spread * rng.standard_normal((rows, 1))).astype(np.float32))
 
     d, dq, dkv = model.d_model, model.n_heads * model.head_dim, model.n_kv_heads * model.head_dim
-    w = {"model.embed_tokens.weight": matrix(model.vocab, d, np.sqrt(d))}
-    if model.tied:
-        w["model.embed_tokens.weight"] *= row_lengths(model.vocab)
-    for layer in range(model.n_layers):
-        p = f"model.layers.{layer}."
+    w = {}
+
+    def block(p, is_linear, is_moe):
         w[p + "input_layernorm.weight"] = norm(d)
         w[p + "post_attention_layernorm.weight"] = norm(d)
-        if model.is_linear(layer):
+        if is_linear:
             linear_attention(model, p, w, rng, matrix, norm)
         else:
             q_rows = 2 * dq if model.kind == "qwen3_next" else dq  # each head's query, then its gate
@@ -283,7 +284,7 @@ def init_weights(model):
             if model.kind != "qwen2":
                 w[p + "self_attn.q_norm.weight"] = norm(model.head_dim) * 1.5
                 w[p + "self_attn.k_norm.weight"] = norm(model.head_dim)
-        if model.is_moe(layer):
+        if is_moe:
             w[p + "mlp.gate.weight"] = matrix(model.n_experts, d, 5.0)
             for e in range(model.n_experts):
                 q = p + f"mlp.experts.{e}."
@@ -299,10 +300,21 @@ def init_weights(model):
             w[p + "mlp.gate_proj.weight"] = matrix(model.d_ff, d, 1.5)
             w[p + "mlp.up_proj.weight"] = matrix(model.d_ff, d, 1.5)
             w[p + "mlp.down_proj.weight"] = matrix(d, model.d_ff, 0.8)
+
+    w["model.embed_tokens.weight"] = matrix(model.vocab, d, np.sqrt(d))
+    if model.tied:
+        w["model.embed_tokens.weight"] *= row_lengths(model.vocab)
+    for layer in range(model.n_layers):
+        block(f"model.layers.{layer}.", model.is_linear(layer), model.is_moe(layer))
     # Mixed signs: with tied embeddings an all-positive norm makes every token its own most likely successor.
     w["model.norm.weight"] = norm(d) * torch.from_numpy(rng.choice([-1.0, 1.0], d).astype(np.float32))
     if not model.tied:
         w["lm_head.weight"] = matrix(model.vocab, d, 2.0) * row_lengths(model.vocab)
+    if model.mtp:
+        w["mtp.fc.weight"] = matrix(d, 2 * d)
+        for name in ("pre_fc_norm_embedding", "pre_fc_norm_hidden", "norm"):
+            w[f"mtp.{name}.weight"] = norm(d)
+        block("mtp.layers.0.", is_linear=False, is_moe=True)
     if model.kind == "qwen3_next":
         centre_norms(w)
     return w
