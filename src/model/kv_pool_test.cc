@@ -37,6 +37,27 @@ TEST(KvPool, CountsWholePages) {
   EXPECT_EQ(pool->n_free_pages(), 6);
 }
 
+// What the pool takes of memory is what is said of a token: nothing hidden beside keys, values and their scales.
+TEST(KvPool, TakesTheStatedBytesForThePublishedShapes) {
+  using enum kernels::KvType;
+  struct Row {
+    int n_layers, n_heads, head_dim;  // of attention, of keys and values
+    kernels::KvType type;
+    double kib_per_token;
+  };
+  for (const Row& row :
+       {Row{48, 4, 128, kF16, 96}, Row{48, 4, 128, kBF16, 96}, Row{48, 4, 128, kQ8, 51}, Row{48, 4, 128, kQ4, 27},
+        Row{12, 2, 256, kF16, 24}, Row{12, 2, 256, kQ8, 12.75}, Row{12, 2, 256, kQ4, 6.75}}) {
+    const kernels::KvLayout layout{.types = {row.type, row.type},
+                                   .page_tokens = kKvPageTokens,
+                                   .n_kv_heads = row.n_heads,
+                                   .head_dim = row.head_dim};
+    const auto pool = KvPoolBody::Map(layout, row.n_layers, 10);
+    ASSERT_TRUE(pool.has_value()) << pool.error().ToString();
+    EXPECT_EQ(static_cast<double>((*pool)->bytes_total()), row.kib_per_token * 1024 * 10 * kKvPageTokens);
+  }
+}
+
 TEST(KvPool, ExhaustionChangesNothingAndSaysTheNumbers) {
   const auto pool = Pool(3);
   SequenceStateBody a(*pool);
