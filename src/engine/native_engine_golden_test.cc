@@ -16,7 +16,8 @@ namespace quern::engine {
 namespace {
 
 const std::filesystem::path kGoldens = "tests/golden/model";
-constexpr const char* kNames[] = {"qwen2_untied", "qwen3_tied", "qwen3_yarn", "qwen3_moe_tied", "qwen3_moe_untied"};
+constexpr const char* kNames[] = {"qwen2_untied",     "qwen3_tied",        "qwen3_yarn",     "qwen3_moe_tied",
+                                  "qwen3_moe_untied", "qwen3_next_untied", "qwen3_next_tied"};
 
 struct Way {
   int n_threads = 1;
@@ -34,11 +35,12 @@ std::unique_ptr<Backend> Make(const std::string& name, const std::string& dtype,
   options.prefill_tokens = way.prefill_tokens;
   options.score_tokens = way.prefill_tokens;
   options.context_length = way.context_length;
-  // Bytes of a page: two numbers per value, over layers, heads and the page's tokens.
-  const auto page =
-      static_cast<uint64_t>((*model)->config().KvBytesPerToken((*model)->default_kv_types())) * model::kKvPageTokens;
-  auto parts =
-      MakeNativeParts(std::move(*model), way.n_pages > 0 ? page * static_cast<uint64_t>(way.n_pages) : 0, options);
+  // Bytes of a page: two numbers per value, over layers, heads and the page's tokens. Recurrent states come on top.
+  const model::ModelConfig& config = (*model)->config();
+  const auto page = static_cast<uint64_t>(config.KvBytesPerToken((*model)->default_kv_types())) * model::kKvPageTokens;
+  const auto states = static_cast<uint64_t>(config.StateBytesPerSequence() * options.limits.max_running);
+  const uint64_t budget = way.n_pages > 0 ? page * static_cast<uint64_t>(way.n_pages) + states : 0;
+  auto parts = MakeNativeParts(std::move(*model), budget, options);
   if (!parts) ADD_FAILURE() << parts.error().ToString();
   if (!parts) return nullptr;
   EXPECT_TRUE(way.n_pages == 0 || parts->pool->n_pages() <= way.n_pages);

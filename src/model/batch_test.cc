@@ -51,8 +51,8 @@ std::vector<std::string> Checkpoints() {
     if (golden.has_f32()) out.push_back((golden.folder() / "f32").string());
     out.push_back(golden.published().string());
   }
-  for (const char* name :
-       {"qwen3_f16", "qwen3moe_q8_0", "qwen3moe_q4_0", "qwen2_q4_k", "qwen3moe_q5_k", "qwen3_q6_k"}) {
+  for (const char* name : {"qwen3_f16", "qwen3moe_q8_0", "qwen3moe_q4_0", "qwen2_q4_k", "qwen3moe_q5_k", "qwen3_q6_k",
+                           "qwen3next_q8_0", "qwen3next_q4_k"}) {
     out.push_back((GgufFolder() / name).string() + ".gguf");
   }
   return out;

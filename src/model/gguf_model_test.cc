@@ -30,9 +30,10 @@ struct GgufCase {
 // Median seen, the largest of all levels: f32 1e-6, f16 0.0004, bf16 0.003, q8_0 0.018, q4_0 0.019, q4_k 0.019,
 // q5_k 0.017, q6_k 0.016; one row of q4_0 is rerouted.
 const GgufCase kCases[] = {
-    {"qwen3moe_f32", "f32", 3e-5},      {"qwen3_f16", "f16", 1e-3},         {"qwen2_bf16", "bf16", 0.01},
-    {"qwen3moe_q8_0", "q8_0", 0.03, 2}, {"qwen3moe_q4_0", "q8_0", 0.03, 2}, {"qwen2_q4_k", "q6_k", 0.03},
-    {"qwen3moe_q5_k", "q5_k", 0.03, 2}, {"qwen3_q6_k", "q6_k", 0.03},
+    {"qwen3moe_f32", "f32", 3e-5},       {"qwen3_f16", "f16", 1e-3},         {"qwen2_bf16", "bf16", 0.01},
+    {"qwen3moe_q8_0", "q8_0", 0.03, 2},  {"qwen3moe_q4_0", "q8_0", 0.03, 2}, {"qwen2_q4_k", "q6_k", 0.03},
+    {"qwen3moe_q5_k", "q5_k", 0.03, 2},  {"qwen3_q6_k", "q6_k", 0.03},       {"qwen3next_q8_0", "q8_0", 0.03, 2},
+    {"qwen3next_q4_k", "q6_k", 0.03, 2},
 };
 
 double StandardDeviation(std::span<const float> x) {

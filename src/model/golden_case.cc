@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <numeric>
 #include <sstream>
 
 #include "base/check.h"
@@ -81,8 +82,17 @@ std::vector<float> GoldenCase::Floats(const std::string& name) const {
   return out;
 }
 
-std::vector<int32_t> GoldenCase::LogitColumns() const {
-  const StoredTensor& tensor = Find("logit_columns");
+std::vector<int32_t> GoldenCase::HiddenRows() const {
+  if (std::ranges::find(tensors_, "hidden_rows", &StoredTensor::name) != tensors_.end()) return Integers("hidden_rows");
+  size_t n = 0;
+  for (const std::vector<TokenId>& prompt : prompts_) n += prompt.size();
+  std::vector<int32_t> all(n);
+  std::iota(all.begin(), all.end(), 0);
+  return all;
+}
+
+std::vector<int32_t> GoldenCase::Integers(const std::string& name) const {
+  const StoredTensor& tensor = Find(name);
   QUERN_CHECK(tensor.dtype == DType::kI32);
   std::vector<int32_t> out(static_cast<size_t>(tensor.n_elements()));
   std::memcpy(out.data(), tensor.bytes.data(), tensor.bytes.size());

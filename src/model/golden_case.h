@@ -46,12 +46,15 @@ class GoldenCase {
   float bf16_logit_difference() const { return bf16_logit_difference_; }
   float f32_forms_difference() const { return f32_forms_difference_; }  // 0 where the reference has one form only
 
-  // "f32.hidden" [n_layers + 2, n_rows, d_model], "wide.logits" [n_rows, n_columns], ...
+  // "f32.hidden" [n_layers + 2, n_hidden_rows, d_model], "wide.logits" [n_rows, n_columns], ...
   std::vector<float> Floats(const std::string& name) const;
-  std::vector<int32_t> LogitColumns() const;
+  std::vector<int32_t> LogitColumns() const { return Integers("logit_columns"); }
+  // Which rows of all prompts together have hidden states, ascending.
+  std::vector<int32_t> HiddenRows() const;
 
  private:
   const StoredTensor& Find(const std::string& name) const;
+  std::vector<int32_t> Integers(const std::string& name) const;
 
   std::string name_;
   bool is_fp8_;

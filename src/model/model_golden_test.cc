@@ -18,9 +18,8 @@ constexpr int kGreedyTokens = 64;
 
 // What one run over all prompts of a case gives, laid out as the goldens are.
 struct Seen {
-  std::vector<float> hidden;  // [n_layers + 2, n_rows, d_model]
+  std::vector<float> hidden;  // [n_layers + 2, n_hidden_rows, d_model]
   std::vector<float> logits;  // [n_rows, n_columns]
-  size_t n_rows = 0;
 };
 
 Seen RunPrompts(const GoldenCase& golden, const fs::path& checkpoint) {
@@ -28,11 +27,18 @@ Seen RunPrompts(const GoldenCase& golden, const fs::path& checkpoint) {
   const ModelConfig& config = runner.model().config();
   const auto d_model = static_cast<size_t>(config.d_model);
   const std::vector<int32_t> columns = golden.LogitColumns();
+  const std::vector<int32_t> hidden_rows = golden.HiddenRows();
   std::vector<std::vector<float>> layers(static_cast<size_t>(config.n_layers) + 2);
+  size_t first_row = 0;  // of the prompt, counted over all prompts
   const LayerObserver observer = [&](int layer, std::span<const float> x, int n_rows) {
     ASSERT_EQ(x.size(), static_cast<size_t>(n_rows) * d_model);
     std::vector<float>& kept = layers[static_cast<size_t>(layer + 1)];
-    kept.insert(kept.end(), x.begin(), x.end());
+    for (const int32_t wanted : hidden_rows) {
+      const size_t row = static_cast<size_t>(wanted) - first_row;  // huge for rows of earlier prompts
+      if (row >= static_cast<size_t>(n_rows)) continue;
+      const auto values = x.subspan(row * d_model, d_model);
+      kept.insert(kept.end(), values.begin(), values.end());
+    }
   };
   Seen seen;
   for (const std::vector<TokenId>& prompt : golden.prompts()) {
@@ -42,7 +48,7 @@ Seen RunPrompts(const GoldenCase& golden, const fs::path& checkpoint) {
       const auto logits = result.logits.subspan(static_cast<size_t>(row) * static_cast<size_t>(config.vocab));
       for (const int32_t column : columns) seen.logits.push_back(logits[static_cast<size_t>(column)]);
     }
-    seen.n_rows += prompt.size();
+    first_row += prompt.size();
   }
   for (const std::vector<float>& layer : layers) seen.hidden.insert(seen.hidden.end(), layer.begin(), layer.end());
   return seen;

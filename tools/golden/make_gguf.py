@@ -7,6 +7,7 @@ file's blocks, computed in f32.
 """
 
 import argparse
+import functools
 import json
 import pathlib
 import re
@@ -48,6 +49,16 @@ FILES = [
      [("attn_output", Q.Q8_0), ("ffn_down_exps", Q.Q8_0)], Q.Q5_K),
     ("qwen3_q6_k", TinyModel("", "qwen3", d_model=256, n_heads=2, n_kv_heads=1, d_ff=64, tied=True, seed=58, **WIDE),
      [("attn_output", Q.Q4_0), ("ffn_down", Q.Q8_0)], Q.Q6_K),
+    ("qwen3next_q8_0", TinyModel("", "qwen3_next", d_model=64, n_heads=4, n_kv_heads=2, head_dim=16, d_ff=48, vocab=96,
+                                 n_layers=2, tied=True, n_experts=4, n_experts_used=2, d_ff_expert=32, d_ff_shared=32,
+                                 partial_rotary_factor=0.25, full_attention_interval=2, n_linear_key_heads=2,
+                                 n_linear_value_heads=4, linear_key_dim=16, linear_value_dim=16, seed=59), [], Q.Q8_0),
+    ("qwen3next_q4_k", TinyModel("", "qwen3_next", d_model=256, n_heads=4, n_kv_heads=1, d_ff=48, tied=False, n_experts=4,
+                                 n_experts_used=2, d_ff_expert=32, d_ff_shared=32, partial_rotary_factor=0.25,
+                                 full_attention_interval=2, n_linear_key_heads=2, n_linear_value_heads=4,
+                                 linear_key_dim=32, linear_value_dim=64, seed=60, **{**WIDE, "n_layers": 2}),
+     [("output.weight", Q.Q6_K), ("attn_v", Q.Q6_K), ("attn_qkv", Q.Q5_K), ("ssm_ba", Q.Q8_0), ("ffn_down", Q.Q8_0)],
+     Q.Q4_K),
 ]
 
 NAMES = [
@@ -62,6 +73,14 @@ NAMES = [
     (r"model\.layers\.(\d+)\.mlp\.gate\.weight", r"blk.\1.ffn_gate_inp.weight"),
     (r"model\.layers\.(\d+)\.mlp\.(gate|up|down)_proj\.weight", r"blk.\1.ffn_\2.weight"),
     (r"model\.layers\.(\d+)\.mlp\.experts\.(gate|up|down)\.weight", r"blk.\1.ffn_\2_exps.weight"),
+    (r"model\.layers\.(\d+)\.mlp\.shared_expert_gate\.weight", r"blk.\1.ffn_gate_inp_shexp.weight"),
+    (r"model\.layers\.(\d+)\.mlp\.shared_expert\.(gate|up|down)_proj\.weight", r"blk.\1.ffn_\2_shexp.weight"),
+    (r"model\.layers\.(\d+)\.linear_attn\.in_proj_ba\.weight", r"blk.\1.ssm_ba.weight"),
+    (r"model\.layers\.(\d+)\.linear_attn\.conv1d\.weight", r"blk.\1.ssm_conv1d.weight"),
+    (r"model\.layers\.(\d+)\.linear_attn\.A_log", r"blk.\1.ssm_a"),
+    (r"model\.layers\.(\d+)\.linear_attn\.dt_bias", r"blk.\1.ssm_dt.bias"),
+    (r"model\.layers\.(\d+)\.linear_attn\.norm\.weight", r"blk.\1.ssm_norm.weight"),
+    (r"model\.layers\.(\d+)\.linear_attn\.out_proj\.weight", r"blk.\1.ssm_out.weight"),
 ]
 
 
@@ -138,26 +157,72 @@ def quantize(x, kind):
     return packed, back
 
 
+def as_converted(name, value):
+    """What GGUF holds of a qwen3_next tensor."""
+    if name.endswith(".A_log"):
+        return -np.exp(value)
+    if name.endswith(".conv1d.weight"):
+        return value[:, 0]
+    if name.endswith(".shared_expert_gate.weight"):
+        return value[0]
+    return value + 1 if name.endswith("norm.weight") and ".linear_attn." not in name else value
+
+
+def as_published(name, value):
+    """The other way round."""
+    if name.endswith(".A_log"):
+        return np.log(-value)
+    if name.endswith(".conv1d.weight"):
+        return value[:, None]
+    if name.endswith(".shared_expert_gate.weight"):
+        return value[None]
+    return value - 1 if name.endswith("norm.weight") and ".linear_attn." not in name else value
+
+
+def qkvz_rows(model):
+    """Rows of in_proj_qkvz in GGUF's order: all queries, keys and values (attn_qkv) | all gates (attn_gate)."""
+    values = model.n_linear_value_heads // model.n_linear_key_heads * model.linear_value_dim
+    sizes = [model.linear_key_dim, model.linear_key_dim, values, values]
+    starts, group = np.cumsum([0, *sizes[:-1]]), sum(sizes)
+    parts = [np.concatenate([h * group + at + np.arange(n) for h in range(model.n_linear_key_heads)])
+             for at, n in zip(starts, sizes)]
+    return np.concatenate(parts[:3]), parts[3]
+
+
 def gguf_tensors(model, weights):
-    """GGUF name -> (published names in stacking order, f32 array)."""
-    stacked, out = {}, {}
+    """(GGUF name, f32 array, function from the values that the file holds to published names and arrays), one by one."""
+    stacked = {}
     for name, value in weights.items():
         match = re.fullmatch(r"(.*\.mlp\.experts\.)\d+\.(gate|up|down)_proj\.weight", name)
         key = f"{match[1]}{match[2]}.weight" if match else name
         stacked.setdefault(key, []).append(name)
     for key, names in stacked.items():
-        for pattern, to in NAMES:
-            if re.fullmatch(pattern, key):
-                arrays = [weights[n].numpy() for n in names]
-                out[re.sub(pattern, to, key)] = (names, np.stack(arrays) if "experts" in key else arrays[0])
-                break
-        else:
+        first = weights[names[0]].numpy()
+        if match := re.fullmatch(r"model\.layers\.(\d+)\.linear_attn\.in_proj_qkvz\.weight", key):
+            whole = np.empty_like(first)
+
+            def put(values, rows, whole=whole, name=names[0]):
+                whole[rows] = values
+                return {name: whole}
+
+            for part, rows in zip(("attn_qkv", "attn_gate"), qkvz_rows(model)):
+                yield f"blk.{match[1]}.{part}.weight", first[rows], functools.partial(put, rows=rows)
+            continue
+        pattern, to = next((row for row in NAMES if re.fullmatch(row[0], key)), (None, None))
+        if pattern is None:
             raise ValueError(key)
-    return out
+        name = re.sub(pattern, to, key)
+        if len(names) > 1 or ".experts." in key:
+            yield name, np.stack([weights[n].numpy() for n in names]), lambda v, names=names: dict(zip(names, v))
+        elif model.kind == "qwen3_next":
+            name = name.replace("ffn_norm", "post_attention_norm")
+            yield name, as_converted(key, first), lambda v, key=key: {key: as_published(key, v)}
+        else:
+            yield name, first, lambda v, key=key: {key: v}
 
 
 def type_of(name, array, rules, default):
-    if array.ndim == 1 or "ffn_gate_inp" in name:
+    if array.ndim == 1 or "ffn_gate_inp" in name or "ssm_conv1d" in name:
         return Q.F32
     return next((kind for prefix, kind in rules if prefix in name), default)
 
@@ -174,6 +239,16 @@ def add_metadata(writer, model):
     if model.kind != "qwen2":
         writer.add_key_length(model.head_dim)
         writer.add_value_length(model.head_dim)
+    if model.kind == "qwen3_next":
+        arch = writer.arch
+        writer.add_rope_dimension_count(int(model.head_dim * model.partial_rotary_factor))
+        writer.add_expert_shared_feed_forward_length(model.d_ff_shared)
+        writer.add_uint32(f"{arch}.full_attention_interval", model.full_attention_interval)
+        writer.add_ssm_conv_kernel(model.conv_width)
+        writer.add_ssm_state_size(model.linear_key_dim)
+        writer.add_ssm_group_count(model.n_linear_key_heads)
+        writer.add_ssm_time_step_rank(model.n_linear_value_heads)
+        writer.add_ssm_inner_size(model.n_linear_value_heads * model.linear_value_dim)
     if model.n_experts:
         writer.add_expert_count(model.n_experts)
         writer.add_expert_used_count(model.n_experts_used)
@@ -185,12 +260,11 @@ def write_file(path, model, rules, default):
     writer = gguf.GGUFWriter(path, model.kind.replace("_", ""))
     add_metadata(writer, model)
     held = {}
-    for name, (published, array) in gguf_tensors(model, tiny_models.init_weights(model)).items():
+    for name, array, put_back in gguf_tensors(model, tiny_models.init_weights(model)):
         kind = type_of(name, array, rules, default)
-        packed, values = quantize(array, kind)
+        packed, values = quantize(np.ascontiguousarray(array), kind)
         writer.add_tensor(name, np.ascontiguousarray(packed), raw_dtype=kind)
-        parts = values if array.ndim == 3 else [values]
-        held.update({n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in zip(published, parts, strict=True)})
+        held.update({n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in put_back(values).items()})
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -118,6 +118,17 @@ def rounding_along(runs, model, prompt, ids, bf16_rows):
     return change.tolist(), close.int().tolist()
 
 
+def rows_with_hidden_states(prompts):
+    """Which rows of all prompts together are stored: all of a short prompt; of a long one every 16th, those around the
+    reference's chunks of 64 tokens, and the last."""
+    rows, first = [], 0
+    for prompt in prompts:
+        n = len(prompt)
+        rows += [first + i for i in range(n) if n <= 128 or i % 16 == 0 or i % 64 in (1, 63) or i + 2 >= n]
+        first += n
+    return rows
+
+
 def make_prompts(model, lengths, rng):
     return [[int(t) for t in rng.integers(0, model.vocab, n)] for n in lengths]
 
@@ -145,15 +156,18 @@ def make_case(model, out):
 
     rng = np.random.default_rng(model.seed + 1000)
     prompts = make_prompts(model, model.prompt_lengths or HIDDEN_PROMPT_LENGTHS, rng)
+    prompts += make_prompts(model, model.long_prompts, np.random.default_rng(model.seed + 2000))
     columns = np.arange(model.vocab)
     if model.n_logit_columns:
         columns = np.sort(rng.choice(model.vocab, model.n_logit_columns, replace=False))
-    numbers = {"logit_columns": torch.from_numpy(columns.astype(np.int32))}
+    rows = rows_with_hidden_states(prompts)
+    numbers = {"logit_columns": torch.from_numpy(columns.astype(np.int32)),
+               "hidden_rows": torch.tensor(rows, dtype=torch.int32)}
     facts = {"name": model.name, "prompts": prompts, "torch": torch.__version__,
              "transformers": transformers.__version__}
     for run, reference in runs.items():
         hidden, logits = zip(*(run_prompt(reference, p) for p in prompts))
-        hidden, logits = torch.cat(hidden, 1), torch.cat(logits, 0)[:, columns]
+        hidden, logits = torch.cat(hidden, 1)[:, rows], torch.cat(logits, 0)[:, columns]
         if run == "bf16":
             facts["bf16_hidden_difference"] = [float(v) for v in
                                                (hidden - numbers["wide.hidden"]).abs().amax((1, 2))]
