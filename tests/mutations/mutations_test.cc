@@ -20,6 +20,7 @@
 #include "model/gguf_quantize.h"
 #include "model/importance.h"
 #include "model/model.h"
+#include "model/packed_file.h"
 #include "mutations/mutator.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/vocabulary_gguf.h"
@@ -89,6 +90,17 @@ Result<void> UseCheckpoint(const fs::path& path, const fs::path& scratch) {
   // Not everything that runs can be said in GGUF.
   if (!written.has_value() && written.error().code() != Code::kUnsupported) return std::unexpected(written.error());
   return {};
+}
+
+// A checkpoint with a packed file beside it.
+Result<void> UsePacked(const fs::path& path, const fs::path& /*scratch*/) {
+  QUERN_ASSIGN(const std::shared_ptr<const model::Checkpoint> checkpoint, model::Checkpoint::Open(path));
+  QUERN_ASSIGN(const auto packed, model::PackedFile::Open(model::PackedPathOf(path), *checkpoint));
+  model::LoadOptions options;
+  options.packed = packed;
+  QUERN_ASSIGN(const auto loaded, model::Model::Load(checkpoint, options));
+  QUERN_TRY(RunModel(*loaded));
+  return packed->CheckData({});
 }
 
 Result<void> UseTokenizerFile(const fs::path& path, const fs::path& /*scratch*/) {
@@ -177,13 +189,15 @@ const fs::path kGoldens = "tests/golden/model";
 TEST_F(MutationsTest, Safetensors) {
   Damage("safetensors", {InFolder(kGoldens / "qwen3_tied" / "bf16", "model.safetensors", Kind::kSafetensors),
                          InFolder(kGoldens / "qwen3_moe_tied" / "bf16", "model.safetensors", Kind::kSafetensors),
-                         InFolder(kGoldens / "qwen3_next_untied" / "bf16", "model.safetensors", Kind::kSafetensors)});
+                         InFolder(kGoldens / "qwen3_next_untied" / "bf16", "model.safetensors", Kind::kSafetensors),
+                         InFolder("tests/golden/mtp/f32", "model.safetensors", Kind::kSafetensors)});
 }
 
 TEST_F(MutationsTest, Fp8) {
   const fs::path folder = "tests/golden/fp8";
   Damage("fp8", {InFolder(folder / "qwen3" / "fp8", "model.safetensors", Kind::kSafetensors),
                  InFolder(folder / "qwen3_moe" / "fp8", "model-00001-of-00003.safetensors", Kind::kSafetensors),
+                 InFolder(folder / "qwen3_next" / "fp8", "model-00002-of-00002.safetensors", Kind::kSafetensors),
                  InFolder(folder / "qwen3" / "fp8", "config.json", Kind::kJson)});
 }
 
@@ -191,7 +205,21 @@ TEST_F(MutationsTest, Gguf) {
   constexpr size_t kHead = 2048;
   Damage("gguf", {Alone("tests/golden/gguf_model/qwen3moe_q4_0.gguf", Kind::kBinary, kHead, UseCheckpoint),
                   Alone("tests/golden/gguf_model/qwen2_bf16.gguf", Kind::kBinary, kHead, UseCheckpoint),
-                  Alone("tests/golden/gguf_model/qwen3_q6_k.gguf", Kind::kBinary, kHead, UseCheckpoint)});
+                  Alone("tests/golden/gguf_model/qwen3_q6_k.gguf", Kind::kBinary, kHead, UseCheckpoint),
+                  Alone("tests/golden/gguf_model/qwen3next_q8_0.gguf", Kind::kBinary, kHead, UseCheckpoint)});
+}
+
+TEST_F(MutationsTest, Packed) {
+  std::vector<Victim> victims;
+  for (const fs::path& source : {kGoldens / "qwen3_moe_tied" / "bf16", fs::path("tests/golden/fp8/qwen3/fp8")}) {
+    const fs::path copy = CopyOf(source);
+    const fs::path file = model::PackedPathOf(copy);
+    const auto checkpoint = model::Checkpoint::Open(copy);
+    ASSERT_TRUE(checkpoint.has_value()) << checkpoint.error().ToString();
+    ASSERT_TRUE(model::WritePackedFile(**checkpoint, file, {}).has_value());
+    victims.push_back({file, copy, Kind::kPacked, 0, UsePacked});
+  }
+  Damage("packed", victims);
 }
 
 TEST_F(MutationsTest, ConfigAndIndex) {

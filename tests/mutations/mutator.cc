@@ -4,7 +4,10 @@
 #include <array>
 #include <cctype>
 #include <cstring>
+#include <span>
 #include <string_view>
+
+#include "model/packed_file_mend.h"
 
 namespace quern::mutations {
 namespace {
@@ -167,6 +170,26 @@ void MutateSafetensors(std::string& text, Random& random) {
   text += data;
 }
 
+// The index at the end of the file, and sometimes what the trailer says of it. Seldom without mending: then a checksum
+// tells.
+void MutatePacked(std::string& text, Random& random) {
+  constexpr size_t kEdge = 64;
+  if (text.size() < 2 * kEdge || random() % 4 == 0) return MutateBinary(text, kEdge, random);
+  std::string trailer = text.substr(text.size() - kEdge);
+  uint64_t at = 0;
+  std::memcpy(&at, trailer.data(), sizeof(at));
+  at = std::min<uint64_t>(at, text.size() - kEdge);
+  std::string index = text.substr(at, text.size() - kEdge - at);
+  if (random() % 8 != 0 && !index.empty()) {
+    MutateBinary(index, index.size(), random);
+  } else {
+    constexpr size_t kNumbers = 24;  // offset and bytes of the index, number of entries
+    OverwriteNumber(trailer, kNumbers, random);
+  }
+  text = text.substr(0, at) + index + trailer;
+  model::MendPackedFile(std::as_writable_bytes(std::span(text)));
+}
+
 }  // namespace
 
 std::string Mutate(const std::string& seed, Kind kind, size_t header_bytes, Random& random) {
@@ -181,6 +204,9 @@ std::string Mutate(const std::string& seed, Kind kind, size_t header_bytes, Rand
         break;
       case Kind::kSafetensors:
         MutateSafetensors(text, random);
+        break;
+      case Kind::kPacked:
+        MutatePacked(text, random);
         break;
     }
   }

@@ -12,6 +12,7 @@ enum class Kind {
   kBinary,       // lengths, counts and offsets are little-endian numbers in the first header_bytes
   kJson,         // text
   kSafetensors,  // eight bytes of length, that many bytes of JSON, data
+  kPacked,       // docs/formats/packed.md; most copies get checksums that are right again
 };
 
 // A changed copy of seed, never equal to it. Cut short, bits flipped, bytes inserted, deleted or taken from elsewhere,
