@@ -30,10 +30,10 @@ struct Efficiency {
 };
 extern const Efficiency kExpectedEfficiency;
 
-// One forward pass. Matrices take the longer of reading and computing them; so do attention and the recurrence:
-//   max(weight bytes / read, operations / peak) + max(key and value bytes / read, attention operations / f32)
-//   + max(state bytes / read, recurrent operations / f32) + layers * layer_seconds
-// with every rate times its efficiency.
+// One forward pass. Matrices are read while they are computed with; so are keys, values and states:
+//   t(weight bytes / read, operations / peak) + t(key and value bytes / read, attention operations / f32)
+//   + t(state bytes / read, recurrent operations / f32) + layers * layer_seconds
+// with every rate times its efficiency, and t(a, b) = (a^3 + b^3)^(1/3): about the longer one.
 double StepSeconds(const model::StepWork& work, int n_layers, const Machine& machine, const Efficiency& efficiency);
 
 // What a test of so many tokens takes, step by step: either a prompt, or generate tokens of each of batch sequences.

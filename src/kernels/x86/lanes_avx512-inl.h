@@ -110,21 +110,22 @@ struct Lanes512 {
   // hide the instruction's latency; more would not fit the registers.
   template <int N, int kQuads, typename Start, typename Finish>
   [[gnu::always_inline]] static void Dots(const I* w, const int8_t* const* x, int at, Start start, Finish finish) {
-    constexpr int kAbreast = N % 4 == 0 ? 4 : N % 3 == 0 ? 3 : N % 2 == 0 ? 2 : 1;
+    constexpr int kAbreast = 4;
 #pragma GCC unroll 16
     for (int i = 0; i < N; i += kAbreast) {
+      const int n = N - i < kAbreast ? N - i : kAbreast;
       I dot[kAbreast];
 #pragma GCC unroll 4
-      for (int j = 0; j < kAbreast; ++j) dot[j] = start(i + j);
+      for (int j = 0; j < n; ++j) dot[j] = start(i + j);
 #pragma GCC unroll 8
       for (int k = 0; k < kQuads; ++k) {
 #pragma GCC unroll 4
-        for (int j = 0; j < kAbreast; ++j) {
+        for (int j = 0; j < n; ++j) {
           dot[j] = _mm512_dpbusd_epi32(dot[j], w[k], Broadcast32(x[i + j] + at + 4 * k));
         }
       }
 #pragma GCC unroll 4
-      for (int j = 0; j < kAbreast; ++j) finish(i + j, dot[j]);
+      for (int j = 0; j < n; ++j) finish(i + j, dot[j]);
     }
   }
 

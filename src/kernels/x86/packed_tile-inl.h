@@ -57,17 +57,24 @@ int RunBlocks(const MatMulTile& tile, int group, int part, int first) {
   return first;
 }
 
+// The last few columns, N at most: all at once where a kernel takes so many.
+template <typename Kernel, int N>
+void RunRest(const MatMulTile& tile, int group, int part, int first) {
+  if constexpr (N > 0) {
+    if (N > Kernel::kMaxColumns || first + N > tile.n) return RunRest<Kernel, N - 1>(tile, group, part, first);
+    if constexpr (N <= Kernel::kMaxColumns) {
+      first = RunBlocks<Kernel, N>(tile, group, part, first);
+      RunRest<Kernel, N - 1>(tile, group, part, first);
+    }
+  }
+}
+
 template <typename Kernel>
 void RunTile(const MatMulTile& tile) {
   for (int group = 0; group * kGroupRows < tile.n_out; ++group) {
     for (int part = 0; part < Kernel::V::kParts; ++part) {
-      int i = RunBlocks<Kernel, 12>(tile, group, part, 0);
-      i = RunBlocks<Kernel, 8>(tile, group, part, i);
-      i = RunBlocks<Kernel, 6>(tile, group, part, i);
-      i = RunBlocks<Kernel, 4>(tile, group, part, i);
-      i = RunBlocks<Kernel, 3>(tile, group, part, i);
-      i = RunBlocks<Kernel, 2>(tile, group, part, i);
-      RunBlocks<Kernel, 1>(tile, group, part, i);
+      const int i = RunBlocks<Kernel, 8>(tile, group, part, RunBlocks<Kernel, 12>(tile, group, part, 0));
+      RunRest<Kernel, 7>(tile, group, part, i);
     }
   }
 }
