@@ -83,6 +83,7 @@ Result<std::vector<BenchRow>> Measure(const Settings& settings, const std::files
     load.progress = [&](uint64_t done, uint64_t total) { bar.Show(done, total); };
     QUERN_ASSIGN(std::shared_ptr<const model::Checkpoint> checkpoint, model::Checkpoint::Open(path));
     load.packed = FindPacked(*checkpoint);
+    if (load.packed != nullptr) load.packed->ReadAhead();
     QUERN_ASSIGN(model, model::Model::Load(std::move(checkpoint), load));
   }
   ProgressBar bar(fmt::format("measuring {}", ModelName(settings, path)));

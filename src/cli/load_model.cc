@@ -180,6 +180,7 @@ Result<LoadedFiles> LoadFiles(const Settings& settings) {
     return Error(Code::kInvalidArgument,
                  fmt::format("--allow-swap-from-disk needs a packed file beside {}: quern pack {}",
                              files.path.filename().string(), files.path.string()));
+  if (load.packed != nullptr && !settings.allow_swap_from_disk) load.packed->ReadAhead();
   const auto begin = std::chrono::steady_clock::now();
   {
     ProgressBar bar(fmt::format("loading {}", files.path.filename().string()));

@@ -56,6 +56,9 @@ class PackedFile : public std::enable_shared_from_this<PackedFile> {
   // The matrix, sharing the mapping; empty (rows() == 0) when the file has none of this name, type and shape.
   kernels::Matrix MatrixOf(std::string_view name, DType type, int64_t rows, int64_t cols) const;
 
+  // See MappedFile::ReadAhead.
+  void ReadAhead() const { file_->ReadAhead(); }
+
   // Reads everything and compares checksums. Errors: kCorrupt, naming file and matrix.
   Result<void> CheckData(const ProgressFn& progress) const;
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
@@ -13,6 +14,11 @@
 
 namespace quern::os {
 namespace {
+
+constexpr size_t kReadAheadBytes = size_t{32} << 20;  // at a time: some milliseconds from a disk
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22  // Linux 5.14; glibc 2.36 knows it, older ones do not
+#endif
 
 // Closes the descriptor on every way out.
 class Fd {
@@ -60,12 +66,11 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::filesystem
     return Error(Code::kInternal,
                  fmt::format("cannot map {} ({} bytes): {}", path.string(), size, std::strerror(errno)));
   }
-  // Where the file system keeps large pages, the disk is read in 2 MiB pieces and each costs one fault. Advice only.
-  static_cast<void>(::madvise(data, size, MADV_HUGEPAGE));
   return std::shared_ptr<const MappedFile>(new MappedFile(path, static_cast<const std::byte*>(data), size));
 }
 
 MappedFile::~MappedFile() {
+  reader_ = std::jthread();
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
@@ -75,6 +80,22 @@ void MappedFile::Release(std::span<const std::byte> part) const {
   const auto end = reinterpret_cast<uintptr_t>(part.data() + part.size()) / kPage * kPage;
   // Advice only: when it is not taken, memory stays as it was.
   if (begin < end) static_cast<void>(::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED));
+}
+
+void MappedFile::ReadAhead() const {
+  std::call_once(read_ahead_,
+                 [this] { reader_ = std::jthread([this](const std::stop_token& stop) { MapAll(stop); }); });
+}
+
+void MappedFile::MapAll(const std::stop_token& stop) const {
+  if (size_ == 0) return;
+  auto* data = const_cast<std::byte*>(data_);
+  // Where the file system keeps large pages, the disk is read in 2 MiB pieces and each costs one fault. Advice only.
+  static_cast<void>(::madvise(data, size_, MADV_HUGEPAGE));
+  for (size_t at = 0; at < size_ && !stop.stop_requested(); at += kReadAheadBytes) {
+    // Where the system does not know this, pages come when they are used, as they would have.
+    if (::madvise(data + at, std::min(kReadAheadBytes, size_ - at), MADV_POPULATE_READ) != 0) return;
+  }
 }
 
 Result<std::string> ReadTextFile(const std::filesystem::path& path, size_t max_bytes) {

@@ -4,7 +4,10 @@
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <span>
+#include <stop_token>
+#include <thread>
 
 #include "base/status.h"
 
@@ -26,15 +29,23 @@ class MappedFile {
   // Tells the system that the whole pages inside part, a piece of bytes(), are not needed for now: they no longer count
   // as this process's memory. Reading them again reads the file again.
   void Release(std::span<const std::byte> part) const;
+
+  // Starts to map the whole file on a thread of its own, which reads what is still on the disk, so that whoever uses
+  // the bytes later need not wait for either. Returns at once; only the first call does something.
+  void ReadAhead() const;
   const std::filesystem::path& path() const { return path_; }
 
  private:
   MappedFile(std::filesystem::path path, const std::byte* data, size_t size)
       : path_(std::move(path)), data_(data), size_(size) {}
 
+  void MapAll(const std::stop_token& stop) const;
+
   std::filesystem::path path_;
   const std::byte* data_;
   size_t size_;
+  mutable std::once_flag read_ahead_;
+  mutable std::jthread reader_;  // ends before the mapping does
 };
 
 // Whole small file as text. Errors as Open, and kExhausted when the file is larger than max_bytes.

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <thread>
 
 namespace quern::os {
 namespace {
@@ -30,6 +32,42 @@ TEST(MappedFile, WhatIsReleasedCanBeReadAgain) {
     (*file)->Release(part);
     for (const std::byte b : bytes) ASSERT_EQ(b, std::byte{'x'});
   }
+}
+
+// KiB of this process's memory that /proc/self/smaps counts for a file.
+int64_t ResidentKiB(const std::filesystem::path& path) {
+  std::ifstream maps("/proc/self/smaps");
+  bool here = false;
+  int64_t sum = 0;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find('-') < line.find(' ')) here = line.ends_with(path.filename().string());
+    if (here && line.starts_with("Rss:")) sum += std::stoll(line.substr(4));
+  }
+  return sum;
+}
+
+TEST(MappedFile, ReadAheadMapsAllOfItInTheBackground) {
+  constexpr int kMiB = 70;  // more than one piece
+  const auto path = WriteTemp("quern_read_ahead", std::string(size_t{kMiB} << 20, 'x'));
+  const auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file.has_value());
+  EXPECT_LT(ResidentKiB(path), 1024);
+  (*file)->ReadAhead();
+  (*file)->ReadAhead();
+  for (int tries = 0; tries < 1000 && ResidentKiB(path) < kMiB * 1024; ++tries)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_EQ(ResidentKiB(path), kMiB * 1024);
+  std::filesystem::remove(path);
+}
+
+TEST(MappedFile, ReadAheadEndsWithTheMapping) {
+  const auto path = WriteTemp("quern_read_ahead", std::string(size_t{70} << 20, 'x'));
+  for (int i = 0; i < 20; ++i) {
+    const auto file = MappedFile::Open(path);
+    ASSERT_TRUE(file.has_value());
+    (*file)->ReadAhead();
+  }
+  std::filesystem::remove(path);
 }
 
 TEST(MappedFile, MapsAnEmptyFileToNothing) {
