@@ -1,11 +1,9 @@
 #include "model/kv_pool.h"
 
 #include <fmt/core.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 
@@ -38,19 +36,16 @@ Result<std::unique_ptr<KvPoolBody>> KvPoolBody::Map(const kernels::KvLayout& lay
                                                page_bytes, kMaxBytes));
   }
   const size_t bytes = page_bytes * static_cast<size_t>(n_pages);
-  void* memory =
-      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, /*fd=*/-1, 0);
-  if (memory == MAP_FAILED) {
-    return Error(Code::kExhausted, fmt::format("KV pool: cannot map {} bytes for {} pages of {} tokens: {}", bytes,
-                                               n_pages, kKvPageTokens, std::strerror(errno)));
+  auto memory = os::LargeMemory::Create(bytes);
+  if (!memory) {
+    return std::unexpected(
+        memory.error().WithContext(fmt::format("KV pool of {} pages of {} tokens", n_pages, kKvPageTokens)));
   }
-  return std::unique_ptr<KvPoolBody>(
-      new KvPoolBody(layout, n_layers, n_pages, page_bytes, static_cast<std::byte*>(memory), states));
+  return std::unique_ptr<KvPoolBody>(new KvPoolBody(layout, n_layers, n_pages, page_bytes, std::move(*memory), states));
 }
 
 KvPoolBody::~KvPoolBody() {
   QUERN_CHECK(n_used_ == 0 && state_bytes_used_ == 0);  // a sequence or a snapshot outlived its pool
-  munmap(memory_, bytes_total());
 }
 
 int KvPoolBody::Take() {
@@ -69,8 +64,7 @@ void KvPoolBody::Return(int page) {
 }
 
 std::byte* KvPoolBody::keys(int page, int layer) const {
-  return memory_ + static_cast<size_t>(page) * page_bytes_ +
-         static_cast<size_t>(layer) * (layout_.key_page_bytes() + layout_.value_page_bytes());
+  return KvPoolBody::page(page) + static_cast<size_t>(layer) * (layout_.key_page_bytes() + layout_.value_page_bytes());
 }
 
 std::unique_ptr<SequenceState> SequenceState::Create(KvPool& pool) {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/os/large_memory.h"
 #include "base/status.h"
 #include "kernels/attention.h"
 #include "model/model.h"
@@ -71,27 +72,27 @@ class KvPoolBody final : public KvPool {
   void Return(int page);
 
   std::byte* keys(int page, int layer) const;
-  std::byte* page(int number) const { return memory_ + static_cast<size_t>(number) * page_bytes_; }
+  std::byte* page(int number) const { return memory_->bytes().data() + static_cast<size_t>(number) * page_bytes_; }
   size_t page_bytes() const { return page_bytes_; }
   std::byte* values(int page, int layer) const { return keys(page, layer) + layout_.key_page_bytes(); }
 
  private:
-  KvPoolBody(const kernels::KvLayout& layout, int n_layers, int n_pages, size_t page_bytes, std::byte* memory,
-             const StateLayout& states)
+  KvPoolBody(const kernels::KvLayout& layout, int n_layers, int n_pages, size_t page_bytes,
+             std::shared_ptr<os::LargeMemory> memory, const StateLayout& states)
       : layout_(layout),
         states_(states),
         n_layers_(n_layers),
         n_pages_(n_pages),
         page_bytes_(page_bytes),
-        memory_(memory) {}
+        memory_(std::move(memory)) {}
 
   kernels::KvLayout layout_;
   StateLayout states_;
   size_t state_bytes_used_ = 0;
   int n_layers_;  // of attention
   int n_pages_;
-  size_t page_bytes_;  // all layers, keys and values
-  std::byte* memory_;  // [n_pages, page_bytes]
+  size_t page_bytes_;                        // all layers, keys and values
+  std::shared_ptr<os::LargeMemory> memory_;  // [n_pages, page_bytes]
   int n_used_ = 0;
   int n_touched_ = 0;          // pages below this number have been handed out before
   std::vector<int> returned_;  // of these, the free ones
