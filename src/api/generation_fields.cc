@@ -276,6 +276,7 @@ engine::GenerateRequest MakeGenerateRequest(const GenerationFields& fields, cons
   request.sampling.seed += static_cast<uint64_t>(choice_idx);
   request.max_tokens = static_cast<int>(std::min<int64_t>({max_tokens, room, model.max_output()}));
   request.min_tokens = static_cast<int>(std::min<int64_t>(fields.min_tokens, request.max_tokens));
+  request.keep_alive = fields.keep_alive;
   request.stop_tokens = fields.stop_tokens;
   if (!fields.ignore_eos) {
     for (const engine::TokenId id : model.backend->info().eos_tokens) request.stop_tokens.push_back(id);

@@ -1,6 +1,7 @@
 // The request fields that chat and text completions share (api.md A.2): sampling, stops, counts, stream options.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -27,10 +28,11 @@ struct GenerationFields {
   int n = 1;
   std::optional<int64_t> max_tokens;  // absent = the dialect's default; -1 = as many as fit
   int64_t min_tokens = 0;
-  std::vector<std::string> stops;              // none empty
-  std::vector<engine::TokenId> stop_tokens;    // what the client named, without the model's own
-  engine::SamplingParams sampling;             // seed is always set
-  std::shared_ptr<const OutputFormat> format;  // of the text; null = free
+  std::vector<std::string> stops;                       // none empty
+  std::vector<engine::TokenId> stop_tokens;             // what the client named, without the model's own
+  engine::SamplingParams sampling;                      // seed is always set
+  std::optional<std::chrono::milliseconds> keep_alive;  // see engine::GenerateRequest
+  std::shared_ptr<const OutputFormat> format;           // of the text; null = free
 };
 
 enum class FieldsFor { kChat, kCompletions };

@@ -12,6 +12,20 @@ namespace quern::api {
 
 namespace {
 
+std::string_view StateName(engine::Residency::State state) {
+  switch (state) {
+    case engine::Residency::State::kLoaded:
+      return "loaded";
+    case engine::Residency::State::kLoading:
+      return "loading";
+    case engine::Residency::State::kUnloaded:
+      return "unloaded";
+    case engine::Residency::State::kElsewhere:
+      return "upstream";
+  }
+  return "";
+}
+
 void WriteModel(JsonWriter& json, std::string_view id, const ServedModel& model) {
   json.BeginObject();
   json.Key("id").String(id);
@@ -24,6 +38,7 @@ void WriteModel(JsonWriter& json, std::string_view id, const ServedModel& model)
   json.Key("context_length").Int(model.context_length());
   json.Key("max_model_len").Int(model.context_length());
   json.Key("max_output_tokens").Int(model.max_output());
+  json.Key("status").BeginObject().Key("value").String(StateName(model.backend->residency().state)).EndObject();
   const auto at = static_cast<std::time_t>(model.created);
   std::tm utc{};
   gmtime_r(&at, &utc);

@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <boost/json/array.hpp>
+#include <charconv>
+#include <chrono>
 #include <deque>
+#include <optional>
 
 #include "api/openai_chat.h"
 
@@ -110,6 +113,51 @@ ApiResult<void> ConvertFormat(const json::value& format, json::object& flat) {
   return {};
 }
 
+// "5m", "1h30m", "-1", "0" and numbers of seconds, as Go writes durations; negative = for good.
+std::optional<std::chrono::milliseconds> ParseDuration(std::string_view text) {
+  constexpr std::array<std::pair<std::string_view, double>, 4> kUnits = {
+      {{"ms", 1}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1000}}};
+  const bool negative = text.starts_with('-');
+  if (negative) text.remove_prefix(1);
+  if (text.empty()) return std::nullopt;
+  double total_ms = 0;
+  while (!text.empty()) {
+    double number = 0;
+    const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+    if (ec != std::errc() || number < 0) return std::nullopt;
+    text.remove_prefix(static_cast<size_t>(end - text.data()));
+    const auto unit = std::ranges::find_if(kUnits, [&](const auto& u) { return text.starts_with(u.first); });
+    if (unit == kUnits.end() && !text.empty()) return std::nullopt;
+    total_ms += number * (unit == kUnits.end() ? 1000 : unit->second);
+    if (unit != kUnits.end()) text.remove_prefix(unit->first.size());
+  }
+  constexpr double kMostMs = 1e15;  // as good as for good
+  return std::chrono::milliseconds(static_cast<int64_t>(negative ? -1 : std::min(total_ms, kMostMs)));
+}
+
+ApiResult<std::optional<std::chrono::milliseconds>> ReadKeepAlive(const json::object& body) {
+  const json::value* value = body.if_contains("keep_alive");
+  if (value == nullptr || value->is_null()) return std::nullopt;
+  std::optional<std::chrono::milliseconds> keep_alive;
+  if (value->is_string()) {
+    keep_alive = ParseDuration(std::string_view(value->get_string()));
+  } else if (value->is_number()) {
+    keep_alive = ParseDuration(fmt::format("{:.3f}", value->to_number<double>()));
+  }
+  if (keep_alive) return keep_alive;
+  return Fail(
+      BadField("keep_alive", "'keep_alive' must be a number of seconds or a duration like \"5m\".", "invalid_value"));
+}
+
+// What both routes have in common from here on.
+ApiResult<ChatRequest> ReadFlat(const json::object& body, const json::object& flat, const ServedModel& model,
+                                const Limits& limits) {
+  QUERN_API_ASSIGN(const auto keep_alive, ReadKeepAlive(body));
+  QUERN_API_ASSIGN(ChatRequest request, ReadChatRequest(ObjectReader(flat, ""), model, limits, RoutePrefix::kBare));
+  request.fields.keep_alive = keep_alive;
+  return request;
+}
+
 ApiResult<json::object> Flatten(json::object& body) {
   json::object flat;
   for (const char* name : {"model", "messages", "tools"}) {
@@ -156,7 +204,7 @@ ApiResult<std::shared_ptr<const ServedModel>> ReadOllamaModel(json::object& body
 ApiResult<ChatRequest> ReadOllamaChat(json::object body, const ServedModel& model, const Limits& limits) {
   if (json::value* messages = body.if_contains("messages")) QUERN_API_TRY(ConvertMessages(*messages));
   QUERN_API_ASSIGN(const json::object flat, Flatten(body));
-  return ReadChatRequest(ObjectReader(flat, ""), model, limits, RoutePrefix::kBare);
+  return ReadFlat(body, flat, model, limits);
 }
 
 ApiResult<bool> IsOllamaText(const json::object& body) {
@@ -177,6 +225,7 @@ ApiResult<CompletionRequest> ReadOllamaText(json::object body, const ServedModel
   QUERN_API_ASSIGN(CompletionRequest request,
                    ReadCompletionRequest(ObjectReader(flat, ""), model, limits, CompletionShape::kText));
   request.default_max_tokens = -1;
+  QUERN_API_ASSIGN(request.fields.keep_alive, ReadKeepAlive(body));
   return request;
 }
 
@@ -191,7 +240,7 @@ ApiResult<ChatRequest> ReadOllamaGenerate(json::object body, const ServedModel& 
   body["messages"] = std::move(messages);
   body.erase("tools");
   QUERN_API_ASSIGN(const json::object flat, Flatten(body));
-  return ReadChatRequest(ObjectReader(flat, ""), model, limits, RoutePrefix::kBare);
+  return ReadFlat(body, flat, model, limits);
 }
 
 }  // namespace quern::api

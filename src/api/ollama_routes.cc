@@ -1,5 +1,6 @@
 #include "api/ollama_routes.h"
 
+#include <chrono>
 #include <variant>
 
 #include "api/chat_answer.h"
@@ -16,6 +17,8 @@ namespace quern::api {
 namespace json = boost::json;
 
 namespace {
+
+constexpr auto kForGood = std::chrono::hours(24 * 365 * 100);
 
 // What a request turned out to be.
 using OllamaRequest = std::variant<ChatRequest, CompletionRequest>;
@@ -59,7 +62,7 @@ void WriteDetails(JsonWriter& out, const ServedModel& model) {
 
 void WriteListing(JsonWriter& out, std::string_view name, const ServedModel& model) {
   out.BeginObject().Key("name").String(name).Key("model").String(name);
-  out.Key("size").Int(0).Key("digest").String("");
+  out.Key("size").Int(static_cast<int64_t>(model.backend->residency().bytes)).Key("digest").String("");
   WriteDetails(out, model);
 }
 
@@ -78,8 +81,14 @@ void Running(const Call& call) {
   JsonWriter out;
   out.BeginObject().Key("models").BeginArray();
   for (const auto& model : call.service.models->models()) {
+    const engine::Residency residency = model->backend->residency();
+    if (residency.state != engine::Residency::State::kLoaded) continue;
     WriteListing(out, model->id, *model);
-    out.Key("size_vram").Int(0).Key("context_length").Int(model->context_length()).EndObject();
+    out.Key("size_vram").Int(0).Key("context_length").Int(model->context_length());
+    // A model that stays has a far end; clients expect one.
+    const auto ends = residency.unloaded_at.value_or(std::chrono::system_clock::now() + kForGood);
+    const auto ends_ms = std::chrono::duration_cast<std::chrono::milliseconds>(ends.time_since_epoch()).count();
+    out.Key("expires_at").String(OllamaTime(ends_ms)).EndObject();
   }
   out.EndArray().EndObject();
   call.exchange->SendJson(200, out.Take());

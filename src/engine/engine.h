@@ -6,13 +6,14 @@
 //   ~Generation                              cancels; when it returns the sink is not running and never runs again
 //
 // Bodies: the native engine (engine/native_engine.h), the scripted one for tests without a model
-// (engine/scripted_backend.h); later upstream servers and several machines.
+// (engine/scripted_backend.h), a model that runs elsewhere (upstream/upstream_backend.h); later several machines.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -52,6 +53,8 @@ struct GenerateRequest {
   int n_logprobs = -1;           // -1 none, else the chosen token's log-probability and this many best ones (0..20)
   bool prompt_logprobs = false;  // also report them for the prompt's tokens (needs n_logprobs >= 0)
   std::chrono::milliseconds time_limit{0};  // 0 = the engine's default
+  // How long a model that is loaded on demand stays after this request; negative = for good. Unset = its own setting.
+  std::optional<std::chrono::milliseconds> keep_alive;
 };
 
 struct TokenLogprob {
@@ -89,9 +92,11 @@ enum class FinishReason {
 
 struct FinishedEvent {
   FinishReason reason;
-  int n_prompt;                                        // prompt tokens
-  int n_cached;                                        // of these, not computed because their state was still there
-  int n_generated;                                     // sampled tokens, stop token included
+  int n_prompt;  // prompt tokens
+  int n_cached;  // of these, not computed because their state was still there
+  // Sampled tokens, stop token included: the number of TokenEvents, except where the tokens were cut from the text of a
+  // server that counts for itself (upstream/); then it is that server's count.
+  int n_generated;
   Status error = Status(Code::kInternal, "no error");  // meaningful only for kError
 };
 
@@ -160,6 +165,28 @@ struct EngineLimits {
   std::chrono::milliseconds max_time{3600 * 1000};  // per request, queueing included
 };
 
+// Where the model is now; for listings.
+struct Residency {
+  enum class State {
+    kLoaded,
+    kLoading,   // requests wait for it
+    kUnloaded,  // the next request loads it
+    kElsewhere,
+  };
+  State state = State::kLoaded;
+  uint64_t bytes = 0;  // memory it takes while it is loaded; 0 = not known
+  std::optional<std::chrono::system_clock::time_point> unloaded_at;  // if no request comes until then
+};
+
+// One of the servers behind a backend that has its model elsewhere.
+struct EndpointStats {
+  std::string name;  // its address
+  bool healthy = true;
+  int n_running = 0;
+  uint64_t n_requests = 0;
+  uint64_t n_failures = 0;
+};
+
 // Counters since start and gauges of now; for /metrics.
 struct BackendStats {
   uint64_t n_prompt_tokens = 0;
@@ -173,6 +200,7 @@ struct BackendStats {
   int n_waiting = 0;
   uint64_t kv_bytes_used = 0;
   uint64_t kv_bytes_total = 0;
+  std::vector<EndpointStats> endpoints;  // none for a model of ours
 };
 
 // Thread-safe. Outlives its Generations.
@@ -188,6 +216,7 @@ class Backend {
   virtual Result<Generation> Submit(GenerateRequest request, EventSink sink) = 0;
 
   virtual BackendStats stats() const = 0;
+  virtual Residency residency() const { return {}; }
 
   // Refuses new requests from now on; running ones go on. Used for graceful shutdown.
   virtual void Drain() = 0;

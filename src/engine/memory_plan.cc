@@ -31,6 +31,10 @@ uint64_t MemoryOfThisProcess() {
   return bytes;
 }
 
+uint64_t MemoryForModels() {
+  return static_cast<uint64_t>((1 - kSystemShare) * static_cast<double>(MemoryOfThisProcess()));
+}
+
 std::string BytesText(uint64_t bytes) {
   constexpr std::array<std::string_view, 5> kUnits = {"bytes", "KiB", "MiB", "GiB", "TiB"};
   double value = static_cast<double>(bytes);
@@ -60,7 +64,7 @@ Result<MemoryPlan> PlanMemory(const model::ModelConfig& config, const MemoryRequ
   MemoryPlan plan{.request = request};
   MemoryRequest& r = plan.request;
   if (r.context == 0) r.context = config.context_length;
-  if (r.memory == 0) r.memory = static_cast<uint64_t>((1 - kSystemShare) * static_cast<double>(MemoryOfThisProcess()));
+  if (r.memory == 0) r.memory = MemoryForModels();
   if (r.context < 1 || r.context > config.context_length)
     return Error(Code::kInvalidArgument,
                  fmt::format("a context of {}: the model's is 1 to {}", r.context, config.context_length));

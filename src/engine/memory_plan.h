@@ -11,6 +11,8 @@ namespace quern::engine {
 
 // Memory that this process may use: the machine's, or its cgroup's when that is less.
 uint64_t MemoryOfThisProcess();
+// The same less a part for the system: what models may take together unless told otherwise.
+uint64_t MemoryForModels();
 
 struct MemoryRequest {
   uint64_t weight_bytes = 0;    // of all tensors as computed with
