@@ -75,7 +75,7 @@ class ChatAnswer final : public Answer {
 
   void OnFinished(size_t index, const engine::FinishedEvent& event) override {
     ChatChoice& choice = *choices_[index];
-    choice.Finish(event.reason == engine::FinishReason::kLength);
+    choice.Finish(event);
     usage_.n_cached = std::max(usage_.n_cached, event.n_cached);
     if (stream()) {
       WriteDelta(index);

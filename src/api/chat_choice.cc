@@ -123,8 +123,10 @@ bool ChatChoice::Handle(std::vector<chat::ParseEvent>& events) {
   return false;
 }
 
-void ChatChoice::Finish(bool by_length) {
+void ChatChoice::Finish(const engine::FinishedEvent& event) {
   if (!finish_reason_.empty()) return;
+  n_generated_ = event.n_generated;
+  const bool by_length = event.reason == engine::FinishReason::kLength;
   if (Consume(decoder_.Flush())) return;
   std::vector<chat::ParseEvent> events;
   parser_->Finish(events);

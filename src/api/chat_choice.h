@@ -45,8 +45,8 @@ class ChatChoice {
   // be cancelled then.
   bool Push(const engine::TokenEvent& event);
 
-  // The generation is over. by_length: it ran into max_tokens.
-  void Finish(bool by_length);
+  // The generation is over, by itself or because it was cancelled after Push said so.
+  void Finish(const engine::FinishedEvent& event);
 
   ChatDelta Take() { return std::exchange(pending_, {}); }
   bool has_pending() const { return !pending_.empty(); }

@@ -61,7 +61,7 @@ class CompletionAnswer final : public Answer {
   }
 
   void OnFinished(size_t index, const engine::FinishedEvent& event) override {
-    choices_[index]->Finish(event.reason == engine::FinishReason::kLength);
+    choices_[index]->Finish(event);
     cached_[index] = event.n_cached;
     if (stream()) {
       WriteDelta(index);

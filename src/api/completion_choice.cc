@@ -66,8 +66,10 @@ bool CompletionChoice::Push(const engine::TokenEvent& event) {
   return true;
 }
 
-void CompletionChoice::Finish(bool by_length) {
+void CompletionChoice::Finish(const engine::FinishedEvent& event) {
   if (!finish_reason_.empty()) return;
+  n_generated_ = event.n_generated;
+  const bool by_length = event.reason == engine::FinishReason::kLength;
   Show(stops_.Feed(decoder_.Flush()));
   const bool matched = stops_.matched();
   Show(stops_.Flush());

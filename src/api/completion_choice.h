@@ -29,7 +29,7 @@ class CompletionChoice {
   void EchoPrompt(const engine::PromptLogprobsEvent* logprobs);
   // True when a stop string ended the choice; the generation should be cancelled then.
   bool Push(const engine::TokenEvent& event);
-  void Finish(bool by_length);
+  void Finish(const engine::FinishedEvent& event);
 
   CompletionDelta Take();
   bool has_pending() const { return !pending_.empty(); }

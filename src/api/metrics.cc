@@ -19,6 +19,20 @@ namespace pm = prometheus;
 const pm::Histogram::BucketBoundaries kSeconds = {0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1,   2.5,
                                                   5,     10,   30,   60,  120,  300, 600, 1800};
 
+void AddEndpoint(pm::Registry& now, const std::string& model, const engine::EndpointStats& endpoint) {
+  const pm::Labels labels = {{"model", model}, {"upstream", endpoint.name}};
+  const auto gauge = [&](const char* name, const char* help, double value) {
+    pm::BuildGauge().Name(name).Help(help).Register(now).Add(labels).Set(value);
+  };
+  const auto counter = [&](const char* name, const char* help, uint64_t value) {
+    pm::BuildCounter().Name(name).Help(help).Register(now).Add(labels).Increment(static_cast<double>(value));
+  };
+  gauge("quern_upstream_up", "1 while the upstream is asked, 0 while it rests after failures.", endpoint.healthy);
+  gauge("quern_upstream_running", "Requests at the upstream.", endpoint.n_running);
+  counter("quern_upstream_requests_total", "Attempts at the upstream.", endpoint.n_requests);
+  counter("quern_upstream_failures_total", "Attempts that failed.", endpoint.n_failures);
+}
+
 }  // namespace
 
 struct Metrics::Impl {
@@ -110,6 +124,7 @@ std::string Metrics::Render(const ModelRegistry& models) const {
     for (const Figure& f : kCounters) {
       pm::BuildCounter().Name(f.name).Help(f.help).Register(now).Add(labels).Increment(f.read(stats));
     }
+    for (const engine::EndpointStats& endpoint : stats.endpoints) AddEndpoint(now, model->id, endpoint);
   }
   const pm::TextSerializer text;
   return text.Serialize(impl_->registry.Collect()) + text.Serialize(now.Collect());

@@ -16,12 +16,13 @@ ARROWS = {
     "model": ["kernels", "tensor", "base"],
     "grammar": ["tokenizer", "base"],
     "engine": ["model", "kernels", "tensor", "grammar", "tokenizer", "base"],
+    "upstream": ["engine", "grammar", "tokenizer", "base"],
     "chat": ["grammar", "tokenizer", "base"],
     "accounts": ["base"],
     "api": ["engine", "chat", "grammar", "tokenizer", "base"],
     "server": ["api", "accounts", "engine", "chat", "tokenizer", "base"],
     "agent": ["chat", "base"],
-    "cli": ["server", "api", "agent", "accounts", "engine", "model", "kernels", "tensor", "chat", "grammar", "tokenizer",
+    "cli": ["server", "api", "agent", "accounts", "upstream", "engine", "model", "kernels", "tensor", "chat", "grammar", "tokenizer",
             "base"],
 }
 # Nothing above the engine looks past its face; cli builds the objects and may.
