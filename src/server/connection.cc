@@ -7,6 +7,8 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl/error.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
@@ -15,6 +17,7 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <optional>
+#include <type_traits>
 
 #include "server/inflate.h"
 #include "server/reply.h"
@@ -37,6 +40,9 @@ using boost::system::error_code;
 constexpr size_t kReadBytes = 64 * 1024;
 // After an answer that leaves unread input behind, input is thrown away this long so that the peer can read the answer.
 constexpr std::chrono::milliseconds kLinger{2'000};
+// For the peer's share in the end of a TLS connection, after ours was sent.
+constexpr std::chrono::milliseconds kTlsEnd{1'000};
+constexpr size_t kIdleReadBytes = 2048;
 
 api::ApiError WireError(int status, std::string message, std::string code = {}) {
   api::ApiError error = api::BadField("", std::move(message), std::move(code));
@@ -79,10 +85,18 @@ api::ApiError ParseError(const error_code& error, const api::Limits& limits) {
   return WireError(400, fmt::format("This is not a valid HTTP/1.1 request: {}.", error.message()), "bad_http");
 }
 
-class ConnectionImpl final : public Connection, public std::enable_shared_from_this<ConnectionImpl> {
+using TlsStream = asio::ssl::stream<tcp::socket>;
+
+tcp::socket& RawOf(tcp::socket& socket) { return socket; }
+tcp::socket& RawOf(TlsStream& stream) { return stream.next_layer(); }
+
+// Over TCP or over TLS: Stream is tcp::socket or TlsStream.
+template <typename Stream>
+class ConnectionImpl final : public Connection, public std::enable_shared_from_this<ConnectionImpl<Stream>> {
  public:
-  ConnectionImpl(tcp::socket socket, ConnectionContext& context, std::function<void()> on_closed)
-      : socket_(std::move(socket)),
+  ConnectionImpl(Stream stream, ConnectionContext& context, std::function<void()> on_closed)
+      : stream_(std::move(stream)),
+        socket_(RawOf(stream_)),
         strand_(socket_.get_executor()),
         context_(context),
         limits_(context.service->limits()),
@@ -95,14 +109,14 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
 
   void Spawn() {
     // Posted, so that nothing of the connection runs inside the acceptor's lock.
-    asio::post(strand_, [self = shared_from_this()] {
+    asio::post(strand_, [self = this->shared_from_this()] {
       asio::co_spawn(
           self->strand_, [self] { return self->Run(); }, [self](const std::exception_ptr&) { self->Closed(); });
     });
   }
 
   void BeginStop() override {
-    asio::post(strand_, [self = shared_from_this()] {
+    asio::post(strand_, [self = this->shared_from_this()] {
       if (!self->idle_) return;
       self->closing_ = true;
       error_code ignored;
@@ -111,7 +125,7 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
   }
 
   void Cut() override {
-    asio::post(strand_, [self = shared_from_this()] {
+    asio::post(strand_, [self = this->shared_from_this()] {
       self->closing_ = true;
       error_code ignored;
       self->socket_.close(ignored);
@@ -121,6 +135,8 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
   }
 
  private:
+  static constexpr bool kTls = std::is_same_v<Stream, TlsStream>;
+
   // ---- deadlines: one lazy timer ----
 
   void SetDeadline(std::chrono::milliseconds after) {
@@ -132,7 +148,7 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
   void ArmDeadline() {
     timer_armed_ = true;
     deadline_timer_.expires_at(expiry_);
-    deadline_timer_.async_wait([weak = weak_from_this()](const error_code& error) {
+    deadline_timer_.async_wait([weak = this->weak_from_this()](const error_code& error) {
       if (error) return;
       if (const auto self = weak.lock()) self->OnDeadlineTimer();
     });
@@ -155,6 +171,8 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
   awaitable<void> Run() {
     error_code ignored;
     socket_.set_option(tcp::no_delay(true), ignored);
+    const bool ready = co_await Handshake();
+    if (!ready) co_return;
     bool first = true;
     while (!closing_) {
       if (buffer_.size() == 0) {
@@ -162,8 +180,7 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
         SetDeadline(first ? limits_.header_timeout : limits_.keep_alive_timeout);
         idle_ = true;
         if (context_.stopping) break;
-        error_code error;
-        co_await socket_.async_wait(tcp::socket::wait_read, redirect_error(use_awaitable, error));
+        const error_code error = co_await WaitForInput(kIdleReadBytes);
         idle_ = false;
         if (error || closing_ || timed_out_) break;
       }
@@ -172,6 +189,42 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
       parser_.reset();
       if (!more) break;
     }
+    co_await EndTls();
+  }
+
+  // True when requests can be read.
+  awaitable<bool> Handshake() {
+    if constexpr (kTls) {
+      SetDeadline(limits_.header_timeout);
+      error_code error;
+      co_await stream_.async_handshake(asio::ssl::stream_base::server, redirect_error(use_awaitable, error));
+      co_return !error && !timed_out_ && !closing_;
+    }
+    co_return true;
+  }
+
+  // Tells the peer that what it has read is all there is. Without it a TLS client cannot tell the end from a cut.
+  awaitable<void> EndTls() {
+    if constexpr (kTls) {
+      if (!socket_.is_open() || peer_gone_) co_return;
+      timed_out_ = false;
+      SetDeadline(kTlsEnd);
+      error_code ignored;
+      co_await stream_.async_shutdown(redirect_error(use_awaitable, ignored));
+    }
+  }
+
+  // Returns when there is something to read, or the end. Over TLS it has to be read to know: up to most bytes then lie
+  // in buffer_.
+  awaitable<error_code> WaitForInput(size_t most) {
+    error_code error;
+    if constexpr (kTls) {
+      const size_t n = co_await stream_.async_read_some(buffer_.prepare(most), redirect_error(use_awaitable, error));
+      buffer_.commit(n);
+    } else {
+      co_await socket_.async_wait(tcp::socket::wait_read, redirect_error(use_awaitable, error));
+    }
+    co_return error;
   }
 
   void Closed() {
@@ -191,7 +244,7 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
     parser_->header_limit(static_cast<uint32_t>(limits_.max_header_bytes));
     parser_->body_limit(limits_.max_body_bytes);
     error_code error;
-    co_await http::async_read_header(socket_, buffer_, *parser_, redirect_error(use_awaitable, error));
+    co_await http::async_read_header(stream_, buffer_, *parser_, redirect_error(use_awaitable, error));
     if (error) co_return co_await HeaderFailed(error);
     if (const auto unclear = UnclearFraming()) {
       co_await SendBroken(*unclear);
@@ -251,7 +304,7 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
     if (expect != "100-continue") co_return false;
     if (parser_->is_done()) co_return true;
     static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-    co_await asio::async_write(socket_, asio::buffer(kContinue), redirect_error(use_awaitable, error));
+    co_await asio::async_write(stream_, asio::buffer(kContinue), redirect_error(use_awaitable, error));
     co_return true;
   }
 
@@ -277,7 +330,7 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
       SetDeadline(std::clamp(limits_.body_idle_timeout, std::chrono::milliseconds(1),
                              std::max(left, std::chrono::milliseconds(1))));
       error_code error;
-      co_await http::async_read_some(socket_, buffer_, *parser_, redirect_error(use_awaitable, error));
+      co_await http::async_read_some(stream_, buffer_, *parser_, redirect_error(use_awaitable, error));
       if (timed_out_) {
         timed_out_ = false;
         co_return WireError(408, "The request's body did not arrive in time (body_idle_timeout or body_timeout).");
@@ -370,7 +423,7 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
 
   void Attach(const std::shared_ptr<Reply>& reply) {
     reply_ = reply;
-    reply->set_wake([weak = weak_from_this()] {
+    reply->set_wake([weak = this->weak_from_this()] {
       if (const auto self = weak.lock()) self->Wake();
     });
   }
@@ -410,7 +463,7 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
     while (at < out.size()) {
       SetDeadline(limits_.write_timeout);
       error_code error;
-      const size_t n = co_await socket_.async_write_some(asio::buffer(out.data() + at, out.size() - at),
+      const size_t n = co_await stream_.async_write_some(asio::buffer(out.data() + at, out.size() - at),
                                                          redirect_error(use_awaitable, error));
       if (error || timed_out_) co_return false;
       reply.Wrote(n);
@@ -431,8 +484,8 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
     watching_ = true;
     watch_stop_ = false;
     asio::co_spawn(
-        strand_, [self = shared_from_this(), reply] { return self->Watch(reply); },
-        [self = shared_from_this()](const std::exception_ptr&) {
+        strand_, [self = this->shared_from_this(), reply] { return self->Watch(reply); },
+        [self = this->shared_from_this()](const std::exception_ptr&) {
           self->watching_ = false;
           self->Wake();
         });
@@ -440,18 +493,18 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
 
   awaitable<void> Watch(std::shared_ptr<Reply> reply) {
     while (!watch_stop_) {
-      error_code error;
-      co_await socket_.async_wait(tcp::socket::wait_read, redirect_error(use_awaitable, error));
+      error_code error = co_await WaitForInput(kIdleReadBytes);
       if (watch_stop_) co_return;
-      size_t n = 0;
-      if (!error) {
-        n = co_await socket_.async_read_some(buffer_.prepare(2048), redirect_error(use_awaitable, error));
+      if (!kTls && !error) {
+        const size_t n =
+            co_await stream_.async_read_some(buffer_.prepare(kIdleReadBytes), redirect_error(use_awaitable, error));
+        buffer_.commit(n);
       }
       if (watch_stop_ && error == asio::error::operation_aborted) co_return;
-      buffer_.commit(n);
       const bool too_much = buffer_.size() > limits_.max_pipelined_bytes;
       if (!error && !too_much) continue;
-      if (error == asio::error::eof && Probe(reply)) {
+      const bool ended = error == asio::error::eof || error == asio::ssl::error::stream_truncated;
+      if (ended && Probe(reply)) {
         if (buffer_.size() == 0) reply->ForbidKeepAlive();
         co_await socket_.async_wait(tcp::socket::wait_error, redirect_error(use_awaitable, error));
         probe_timer_.cancel();
@@ -468,7 +521,7 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
   bool Probe(const std::shared_ptr<Reply>& reply) {
     if (!reply->Probe()) return false;
     probe_timer_.expires_after(limits_.keep_alive_interval);
-    probe_timer_.async_wait([weak = weak_from_this(), reply](const error_code& error) {
+    probe_timer_.async_wait([weak = this->weak_from_this(), reply](const error_code& error) {
       const auto self = weak.lock();
       if (!error && self && self->reply_ == reply) self->Probe(reply);
     });
@@ -487,6 +540,7 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
 
   awaitable<void> Linger() {
     error_code error;
+    co_await EndTls();
     socket_.shutdown(tcp::socket::shutdown_send, error);
     const Clock::time_point last = Clock::now() + kLinger;
     std::string scrap(16 * 1024, '\0');
@@ -497,7 +551,8 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
     }
   }
 
-  tcp::socket socket_;
+  Stream stream_;
+  tcp::socket& socket_;  // under it, or it: deadlines, cancelling, closing
   asio::any_io_executor strand_;
   ConnectionContext& context_;
   const api::Limits& limits_;
@@ -522,9 +577,15 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
 
 std::shared_ptr<Connection> Connection::Start(tcp::socket socket, ConnectionContext& context,
                                               std::function<void()> on_closed) {
-  const auto connection = std::make_shared<ConnectionImpl>(std::move(socket), context, std::move(on_closed));
-  connection->Spawn();
-  return connection;
+  const auto started = [](auto connection) {
+    connection->Spawn();
+    return std::shared_ptr<Connection>(std::move(connection));
+  };
+  if (context.tls == nullptr) {
+    return started(std::make_shared<ConnectionImpl<tcp::socket>>(std::move(socket), context, std::move(on_closed)));
+  }
+  return started(std::make_shared<ConnectionImpl<TlsStream>>(TlsStream(std::move(socket), *context.tls), context,
+                                                             std::move(on_closed)));
 }
 
 }  // namespace quern::server

@@ -1,9 +1,10 @@
-// One TCP connection: requests in, answers out, one at a time, until either side ends it. Everything runs on its
-// strand.
+// One connection, over TCP or TLS: requests in, answers out, one at a time, until either side ends it. Everything runs
+// on its strand.
 #pragma once
 
 #include <atomic>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
 #include <boost/asio/strand.hpp>
 #include <functional>
 #include <memory>
@@ -15,7 +16,8 @@ namespace quern::server {
 // What all connections of a server share. Outlives them.
 struct ConnectionContext {
   std::shared_ptr<api::Service> service;
-  std::atomic<size_t> bodies_bytes{0};  // of all bodies being received or parsed
+  std::shared_ptr<boost::asio::ssl::context> tls;  // null = plain HTTP
+  std::atomic<size_t> bodies_bytes{0};             // of all bodies being received or parsed
   std::atomic<bool> stopping{false};
 };
 

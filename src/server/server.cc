@@ -22,6 +22,7 @@
 
 #include "base/thread_pool.h"
 #include "server/connection.h"
+#include "server/tls.h"
 
 namespace quern::server {
 
@@ -103,6 +104,12 @@ Result<void> Server::Impl::Listen() {
                              "Give one with --api-key or --api-key-file, or pass --insecure to serve everybody.",
                              endpoint.address().to_string()));
   }
+  if (!endpoint.address().is_loopback() && context.tls == nullptr && !options.plain_http && !options.insecure) {
+    return Error(Code::kPermission,
+                 fmt::format("refusing to listen on {}: keys and prompts would cross the network unencrypted. Give "
+                             "--tls-cert and --tls-key, or pass --plain-http where something else encrypts.",
+                             endpoint.address().to_string()));
+  }
   error_code error;
   acceptor.open(endpoint.protocol(), error);
   if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
@@ -148,6 +155,7 @@ void Server::Impl::Adopt(tcp::socket socket) {
 
 asio::awaitable<void> Server::Impl::Refuse(std::shared_ptr<tcp::socket> socket) {
   error_code error;
+  if (context.tls != nullptr) co_return;  // without a handshake nothing can be said
   socket->non_blocking(true, error);
   socket->write_some(asio::buffer(kFull), error);
   socket->shutdown(tcp::socket::shutdown_send, error);
@@ -187,6 +195,13 @@ void Server::Impl::ForEach(F fn) {
 
 Result<int> Server::Start() {
   RaiseFileLimit();
+  const ServerOptions& options = impl_->options;
+  if (options.tls_cert.empty() != options.tls_key.empty()) {
+    return Error(Code::kInvalidArgument, "TLS needs a certificate and its key: --tls-cert and --tls-key");
+  }
+  if (!options.tls_cert.empty()) {
+    QUERN_ASSIGN(impl_->context.tls, MakeTlsServer(options.tls_cert, options.tls_key));
+  }
   QUERN_TRY(impl_->Listen());
   error_code error;
   const tcp::endpoint bound = impl_->acceptor.local_endpoint(error);

@@ -22,7 +22,9 @@ struct ServerOptions {
   std::string host = "127.0.0.1";  // address or name
   uint16_t port = 8080;            // 0 = any free one
   int n_threads = 0;               // connection threads: HTTP, JSON, templates, tokenizing. 0 = by the machine, 2 to 8
-  bool insecure = false;           // listen beyond loopback although no API key is required
+  bool insecure = false;           // listen beyond loopback although no API key is required, and without TLS
+  bool plain_http = false;         // listen beyond loopback without TLS
+  std::string tls_cert, tls_key;   // PEM files, the certificate with its chain; both = HTTPS, none = HTTP
 };
 
 // Owned by main. Start and Stop once each, from one thread.
@@ -33,8 +35,9 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Returns the port. Errors: kPermission (beyond loopback without keys and without `insecure`), kUnavailable (the
-  // address is taken or unknown).
+  // Returns the port. Errors: kInvalidArgument (the certificate or key cannot be used; the file is named), kPermission
+  // (beyond loopback without keys or without TLS, and no flag that allows it), kUnavailable (the address is taken or
+  // unknown).
   Result<int> Start();
 
   // Stops accepting, closes idle connections, refuses new generations, lets running answers finish for up to `grace`,
