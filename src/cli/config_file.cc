@@ -1,11 +1,7 @@
 #include <fmt/core.h>
 
-// The parser is compiled in here, without exceptions, rather than taken from a shared library.
-#define TOML_HEADER_ONLY 1
-#define TOML_EXCEPTIONS 0
-#include <toml++/toml.h>
-
 #include "base/os/mapped_file.h"
+#include "cli/model_tables.h"
 #include "cli/settings.h"
 
 namespace quern::cli {
@@ -71,12 +67,8 @@ std::string_view Expected(ValueKind kind) {
 
 Result<void> ApplyValue(const Option& option, const toml::node& node, const std::filesystem::path& folder,
                         Settings& settings) {
-  auto text = ScalarText(node, option.kind);
-  if (!text)
-    return Error(Code::kInvalidArgument,
-                 fmt::format("must be {}, not {}", Expected(option.kind), KindName(node.type())));
-  if (option.kind == ValueKind::kPath && !text->empty()) text = (folder / *text).string();
-  return option.set(settings, *text);
+  QUERN_ASSIGN(const std::string text, OptionText(option, node, folder));
+  return option.set(settings, text);
 }
 
 Result<void> ApplyNode(const Option& option, const toml::node& node, const std::filesystem::path& folder,
@@ -90,6 +82,7 @@ Result<void> ApplyNode(const Option& option, const toml::node& node, const std::
 Status UnknownKey(std::string_view key) {
   std::vector<std::string> known;
   for (const Option& option : Options()) known.emplace_back(option.key);
+  known.emplace_back("models");
   const std::string nearest = Suggest(key, known);
   return Status(Code::kInvalidArgument,
                 nearest.empty() ? fmt::format("there is no setting \"{}\"", key)
@@ -97,6 +90,17 @@ Status UnknownKey(std::string_view key) {
 }
 
 }  // namespace
+
+Result<std::string> OptionText(const Option& option, const toml::node& node, const std::filesystem::path& folder) {
+  auto text = ScalarText(node, option.kind);
+  if (!text)
+    return Error(Code::kInvalidArgument,
+                 fmt::format("must be {}, not {}", Expected(option.kind), KindName(node.type())));
+  if (option.kind == ValueKind::kPath && !text->empty()) text = (folder / *text).string();
+  Settings scratch;
+  QUERN_TRY(option.set(scratch, *text));
+  return *text;
+}
 
 Result<void> ApplyConfigText(std::string_view text, const std::string& file_name, const std::filesystem::path& folder,
                              Settings& settings) {
@@ -108,6 +112,10 @@ Result<void> ApplyConfigText(std::string_view text, const std::string& file_name
   }
   for (const auto& [key, node] : parsed.table()) {
     const std::string where = fmt::format("{}:{}", file_name, key.source().begin.line);
+    if (key.str() == "models") {
+      QUERN_ASSIGN(settings.models, ReadModelTables(node, {file_name, folder}));
+      continue;
+    }
     const Option* option = FindOption(key.str());
     if (option == nullptr) return std::unexpected(UnknownKey(key.str()).WithContext(where));
     const auto applied = ApplyNode(*option, node, folder, settings);

@@ -107,6 +107,53 @@ engine::EngineLimits LimitsOf(const Settings& settings) {
   return limits;
 }
 
+Result<std::shared_ptr<const tokenizer::Tokenizer>> TokenizerOfFolder(const fs::path& folder) {
+  const fs::path file = folder / "tokenizer.json";
+  QUERN_ASSIGN(const std::string json, os::ReadTextFile(file, kMaxTokenizerBytes));
+  auto tokenizer = tokenizer::Tokenizer::FromJson(json);
+  if (!tokenizer) return std::unexpected(tokenizer.error().WithContext(file.string()));
+  return tokenizer;
+}
+
+Result<std::string> TemplateOfFolder(const fs::path& folder) {
+  std::error_code ec;
+  const fs::path jinja = folder / "chat_template.jinja";
+  if (fs::exists(jinja, ec)) return os::ReadTextFile(jinja, kMaxTemplateBytes);
+  const fs::path config = folder / "tokenizer_config.json";
+  if (fs::exists(config, ec)) return TemplateOfConfig(config);
+  return std::string();
+}
+
+Result<std::shared_ptr<const chat::ChatFormat>> FormatOf(const std::string& source, const fs::path& path) {
+  auto chat_format = chat::ChatFormat::Create(source);
+  if (!chat_format) return std::unexpected(chat_format.error().WithContext(path.string() + ": chat template"));
+  return std::shared_ptr<const chat::ChatFormat>(std::move(*chat_format));
+}
+
+// The text of a file that need not be there.
+Result<std::string> ReadIfThere(const fs::path& file) {
+  std::error_code ec;
+  return fs::exists(file, ec) ? os::ReadTextFile(file, kMaxTemplateBytes) : Result<std::string>(std::string());
+}
+
+Result<TextFiles> TextOfFolder(const fs::path& folder) {
+  TextFiles files;
+  QUERN_ASSIGN(files.tokenizer, TokenizerOfFolder(folder));
+  QUERN_ASSIGN(const std::string source, TemplateOfFolder(folder));
+  QUERN_ASSIGN(files.chat_format, FormatOf(source, folder));
+  QUERN_ASSIGN(const std::string generation, ReadIfThere(folder / "generation_config.json"));
+  if (!generation.empty()) {
+    const auto parsed = model::ParseGenerationConfig(generation);
+    if (!parsed) return std::unexpected(parsed.error().WithContext((folder / "generation_config.json").string()));
+    files.defaults = DefaultsOf(*parsed);
+    files.eos_tokens = parsed->eos_tokens;
+  }
+  QUERN_ASSIGN(const std::string config, ReadIfThere(folder / "config.json"));
+  // Its architecture may be one that we do not compute; then the numbers are given by hand.
+  if (const auto parsed = model::ParseConfig(config); parsed) files.context_length = parsed->context_length;
+  return files;
+}
+
 }  // namespace
 
 Result<fs::path> ModelPath(const Settings& settings) {
@@ -126,29 +173,35 @@ Result<fs::path> ModelPath(const Settings& settings) {
 }
 
 Result<std::shared_ptr<const tokenizer::Tokenizer>> LoadTokenizer(const model::Checkpoint& checkpoint) {
-  if (checkpoint.gguf() != nullptr) {
-    auto tokenizer = TokenizerOfGguf(*checkpoint.gguf());
-    if (!tokenizer) return std::unexpected(tokenizer.error().WithContext(checkpoint.path().string()));
-    return tokenizer;
-  }
-  const fs::path file = checkpoint.path() / "tokenizer.json";
-  QUERN_ASSIGN(const std::string json, os::ReadTextFile(file, kMaxTokenizerBytes));
-  auto tokenizer = tokenizer::Tokenizer::FromJson(json);
-  if (!tokenizer) return std::unexpected(tokenizer.error().WithContext(file.string()));
+  if (checkpoint.gguf() == nullptr) return TokenizerOfFolder(checkpoint.path());
+  auto tokenizer = TokenizerOfGguf(*checkpoint.gguf());
+  if (!tokenizer) return std::unexpected(tokenizer.error().WithContext(checkpoint.path().string()));
   return tokenizer;
 }
 
 Result<std::string> ReadChatTemplate(const model::Checkpoint& checkpoint) {
-  if (checkpoint.gguf() != nullptr) {
-    QUERN_ASSIGN(const auto text, checkpoint.gguf()->StringOrNone("tokenizer.chat_template"));
-    return std::string(text.value_or(""));
+  if (checkpoint.gguf() == nullptr) return TemplateOfFolder(checkpoint.path());
+  QUERN_ASSIGN(const auto text, checkpoint.gguf()->StringOrNone("tokenizer.chat_template"));
+  return std::string(text.value_or(""));
+}
+
+Result<TextFiles> LoadTextFiles(const fs::path& path) {
+  TextFiles files;
+  if (fs::is_directory(path)) {
+    QUERN_ASSIGN(files, TextOfFolder(path));
+  } else {
+    QUERN_ASSIGN(const auto checkpoint, model::Checkpoint::Open(path));
+    QUERN_ASSIGN(files.tokenizer, LoadTokenizer(*checkpoint));
+    QUERN_ASSIGN(const std::string source, ReadChatTemplate(*checkpoint));
+    QUERN_ASSIGN(files.chat_format, FormatOf(source, path));
+    files.defaults = DefaultsOf(checkpoint->generation());
+    files.eos_tokens = EosOf(*checkpoint, files.tokenizer->vocab_size());
+    files.context_length = checkpoint->config().context_length;
   }
-  std::error_code ec;
-  const fs::path jinja = checkpoint.path() / "chat_template.jinja";
-  if (fs::exists(jinja, ec)) return os::ReadTextFile(jinja, kMaxTemplateBytes);
-  const fs::path config = checkpoint.path() / "tokenizer_config.json";
-  if (fs::exists(config, ec)) return TemplateOfConfig(config);
-  return std::string();
+  const engine::BackendInfo known{.eos_tokens = files.eos_tokens};
+  files.eos_tokens = StopTokens(known, *files.tokenizer);
+  std::erase_if(files.eos_tokens, [&](engine::TokenId id) { return id < 0 || id >= files.tokenizer->vocab_size(); });
+  return files;
 }
 
 std::shared_ptr<const model::PackedFile> FindPacked(const model::Checkpoint& checkpoint) {
@@ -167,9 +220,7 @@ Result<LoadedFiles> LoadFiles(const Settings& settings) {
   QUERN_ASSIGN(files.checkpoint, model::Checkpoint::Open(files.path));
   QUERN_ASSIGN(files.tokenizer, LoadTokenizer(*files.checkpoint));
   QUERN_ASSIGN(const std::string source, ReadChatTemplate(*files.checkpoint));
-  auto chat_format = chat::ChatFormat::Create(source);
-  if (!chat_format) return std::unexpected(chat_format.error().WithContext(files.path.string() + ": chat template"));
-  files.chat_format = std::move(*chat_format);
+  QUERN_ASSIGN(files.chat_format, FormatOf(source, files.path));
   if (!settings.script.empty()) return files;
   QUERN_ASSIGN(const auto yarn_factor, YarnFactor(settings, files.checkpoint->config()));
   QUERN_ASSIGN(files.kv_bytes, KvBudget(*files.checkpoint, settings));

@@ -39,6 +39,19 @@ Result<std::shared_ptr<const tokenizer::Tokenizer>> LoadTokenizer(const model::C
 // first), else the metadata of a GGUF file, else empty.
 Result<std::string> ReadChatTemplate(const model::Checkpoint& checkpoint);
 
+// What is read of a model's text side; no weights.
+struct TextFiles {
+  std::shared_ptr<const tokenizer::Tokenizer> tokenizer;
+  std::shared_ptr<const chat::ChatFormat> chat_format;
+  engine::SamplingDefaults defaults;
+  std::vector<engine::TokenId> eos_tokens;
+  int context_length = 0;  // 0 = not said
+};
+
+// From a checkpoint, or from a directory with its tokenizer.json and what there is of config.json,
+// generation_config.json and the chat template. Errors as above.
+Result<TextFiles> LoadTextFiles(const std::filesystem::path& path);
+
 // The packed file beside the checkpoint; null when there is none, or when it cannot be used: a line on standard error
 // then says why.
 std::shared_ptr<const model::PackedFile> FindPacked(const model::Checkpoint& checkpoint);

@@ -62,4 +62,17 @@ Result<uint64_t> KvBudget(const model::Checkpoint& checkpoint, const Settings& s
   return settings.kv_memory;
 }
 
+Result<LoadedSize> SizeWhenLoaded(const model::Checkpoint& checkpoint, const Settings& settings) {
+  QUERN_ASSIGN(const uint64_t kv_bytes, KvBudget(checkpoint, settings));
+  QUERN_ASSIGN(const engine::MemoryPlan plan, PlanOf(checkpoint, settings, 1));
+  LoadedSize size;
+  size.bytes = (settings.allow_swap_from_disk ? 0 : plan.weights) + plan.scratch + kv_bytes;
+  const uint64_t states = plan.state_per_sequence * static_cast<uint64_t>(settings.max_running);
+  const uint64_t token_bytes = std::max<uint64_t>(1, plan.request.kv_token_bytes);
+  const uint64_t n_tokens = (kv_bytes - std::min(kv_bytes, states)) / token_bytes;
+  const uint64_t whole_pages = n_tokens / model::kKvPageTokens * model::kKvPageTokens;
+  size.context = static_cast<int>(std::min(whole_pages, static_cast<uint64_t>(plan.request.context)));
+  return size;
+}
+
 }  // namespace quern::cli

@@ -21,4 +21,13 @@ Result<engine::MemoryPlan> PlanOf(const model::Checkpoint& checkpoint, const Set
 // has the numbers and what would fit.
 Result<uint64_t> KvBudget(const model::Checkpoint& checkpoint, const Settings& settings);
 
+// What a model takes while it is loaded, and how many tokens of prompt and answer it then has room for.
+struct LoadedSize {
+  uint64_t bytes = 0;
+  int context = 0;
+};
+
+// Errors: those of KvBudget.
+Result<LoadedSize> SizeWhenLoaded(const model::Checkpoint& checkpoint, const Settings& settings);
+
 }  // namespace quern::cli

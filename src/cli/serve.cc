@@ -1,16 +1,18 @@
 #include <fmt/core.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
+#include <semaphore>
 #include <sstream>
 #include <thread>
 
-#include "api/served_model.h"
 #include "api/service.h"
 #include "base/os/mapped_file.h"
 #include "cli/commands.h"
-#include "cli/load_model.h"
+#include "cli/served_models.h"
 #include "server/server.h"
 
 namespace quern::cli {
@@ -37,25 +39,10 @@ Result<api::KeyCheck> KeysOf(const Settings& settings) {
   return keys;
 }
 
-Result<std::shared_ptr<const api::ModelRegistry>> RegistryOf(const Settings& settings, const LoadedFiles& files,
-                                                             std::shared_ptr<engine::Backend> backend) {
-  auto registry = std::make_shared<api::ModelRegistry>();
-  api::ServedModel served;
-  served.id = ModelName(settings, files.path);
-  served.created =
-      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-  served.backend = std::move(backend);
-  served.tokenizer = files.tokenizer;
-  served.chat_format = files.chat_format;
-  QUERN_TRY(registry->Add(std::move(served), settings.aliases));
-  if (!settings.own_name_only) registry->AddPublishedNames();
-  if (settings.catch_all) registry->EnableCatchAll();
-  return registry;
-}
-
-void Announce(const Address& address, int port, const std::string& name, bool needs_key) {
+void Announce(const Address& address, int port, bool tls, const std::string& name, bool needs_key) {
   const bool v6 = address.host.find(':') != std::string::npos;
-  const std::string url = fmt::format("http://{}:{}", v6 ? "[" + address.host + "]" : address.host, port);
+  const std::string host = v6 ? "[" + address.host + "]" : address.host;
+  const std::string url = fmt::format("{}://{}:{}", tls ? "https" : "http", host, port);
   fmt::print("listening on {}\n", url);
   fmt::print(
       "curl {}/v1/chat/completions -H 'content-type: application/json'{} -d "
@@ -81,6 +68,25 @@ api::Limits LimitsOf(const Settings& settings) {
   return limits;
 }
 
+// What SIGINT and SIGTERM do. The first one while serving is a wish that `asked` hands on; before that (models are
+// being loaded) and after it a signal ends the program at once.
+struct StopWatch {
+  std::atomic<bool> serving{false};
+  std::binary_semaphore asked{0};
+};
+
+std::shared_ptr<StopWatch> WatchStopSignals() {
+  const auto watch = std::make_shared<StopWatch>();
+  std::thread([watch] {
+    for (;;) {
+      server::WaitForStopSignal();
+      if (!watch->serving.exchange(false)) std::_Exit(kExitInterrupted);
+      watch->asked.release();
+    }
+  }).detach();
+  return watch;
+}
+
 }  // namespace
 
 Result<int> RunServe(const Invocation& invocation) {
@@ -92,23 +98,24 @@ Result<int> RunServe(const Invocation& invocation) {
   service_options.limits = LimitsOf(settings);
   service_options.workspaces = settings.workspaces;
   const bool needs_key = !service_options.keys.empty();
-  QUERN_ASSIGN(LoadedFiles files, LoadFiles(settings));
 
-  server::BlockStopSignals();  // loading can still be stopped by Ctrl-C; from here on threads start
-  QUERN_ASSIGN(const auto backend, StartBackend(files, settings));
-  QUERN_ASSIGN(const auto registry, RegistryOf(settings, files, backend));
+  server::BlockStopSignals();
+  const auto stop = WatchStopSignals();
+  QUERN_ASSIGN(const auto registry, MakeRegistry(settings));
   auto service = std::make_shared<api::Service>(std::move(service_options), registry);
-  server::Server server(
-      {.host = address.host, .port = address.port, .n_threads = settings.http_threads, .insecure = settings.insecure},
-      service);
+  server::Server server({.host = address.host,
+                         .port = address.port,
+                         .n_threads = settings.http_threads,
+                         .insecure = settings.insecure,
+                         .plain_http = settings.plain_http,
+                         .tls_cert = settings.tls_cert,
+                         .tls_key = settings.tls_key},
+                        service);
   QUERN_ASSIGN(const int port, server.Start());
-  Announce(address, port, ModelName(settings, files.path), needs_key);
-  server::WaitForStopSignal();
+  Announce(address, port, !settings.tls_cert.empty(), registry->models().front()->id, needs_key);
+  stop->serving = true;
+  stop->asked.acquire();
   fmt::print(stderr, "stopping: running answers have {} s to finish; a second signal ends at once\n", settings.grace);
-  std::thread([] {
-    server::WaitForStopSignal();
-    std::_Exit(kExitInterrupted);
-  }).detach();
   server.Stop(std::chrono::seconds(settings.grace));
   return kExitDone;
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "cli/model_entries.h"
 #include "kernels/kv_layout.h"
 
 namespace quern::cli {
@@ -30,13 +31,18 @@ struct Settings {
   std::optional<double> yarn;                // factor on the native context; unset = as the checkpoint says
   int max_running = 16;
   int max_waiting = 256;
-  int time_limit = 3600;  // seconds per request
+  int time_limit = 3600;           // seconds per request
+  int keep_alive = 300;            // seconds that a model of [[models]] stays in memory unused; -1 = for good
+  int load_timeout = 600;          // seconds that a request waits for its model to be loaded
+  std::vector<ModelEntry> models;  // [[models]]; only a file has them
 
   // ---- serve ----
   std::string listen = "127.0.0.1:8080";
   std::vector<std::string> api_keys;
   std::string api_key_file;
+  std::string tls_cert, tls_key;  // PEM files; both or none
   bool insecure = false;
+  bool plain_http = false;
   int http_threads = 0;
   std::string cors_origin = "*";
   std::vector<std::string> workspaces;

@@ -132,6 +132,49 @@ TEST(Settings, TheExampleFileNamesEveryKeyAndIsRight) {
   EXPECT_EQ(TomlError(uncommented), "accepted");
 }
 
+TEST(Settings, TheTablesOfTheExampleFileAreRight) {
+  std::ifstream file("docs/quern.example.toml");
+  ASSERT_TRUE(file) << "run from the source root";
+  std::string tables;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("# [[") || line.starts_with("#   ")) tables += line.substr(2) + "\n";
+  }
+  Settings settings;
+  const auto applied = ApplyConfigText(tables, "quern.toml", "/etc/quern", settings);
+  ASSERT_TRUE(applied.has_value()) << applied.error().message();
+  ASSERT_EQ(settings.models.size(), 2U);
+  const ModelEntry& ours = settings.models[0];
+  EXPECT_EQ(ours.name, "coder");
+  EXPECT_EQ(ours.path, "/etc/quern/models/Qwen3-Coder-30B-A3B-Instruct");
+  EXPECT_EQ(ours.aliases, std::vector<std::string>{"default"});
+  EXPECT_EQ(ours.overrides.size(), 1U);
+  const ModelEntry& elsewhere = settings.models[1];
+  ASSERT_EQ(elsewhere.upstreams.size(), 1U);
+  EXPECT_EQ(elsewhere.upstreams[0].url, "https://gpu-1.example:8000/v1");
+  EXPECT_EQ(elsewhere.upstreams[0].api_key_env, "GPU_KEY");
+}
+
+TEST(Settings, ModelTablesAreChecked) {
+  const std::pair<std::string, std::string> kCases[] = {
+      {"models = 1", "[[models]]"},
+      {"[models]\nname = 'x'", "[[models]]"},
+      {"[[models]]\npath = 'x'", "needs a name"},
+      {"[[models]]\nname = 'x'", "needs either a path or [[models.upstream]]"},
+      {"[[models]]\nname = 'x'\npath = 'y'\nkv_type = 'q7'", "quern.toml:1: kv_type of [[models]] must be"},
+      {"[[models]]\nname = 'x'\npaht = 'y'", "did you mean \"path\"?"},
+      {"[[models]]\nname = 'x'\npath = 'y'\ntokenizer = 'z'", "tokenizer of its own"},
+      {"[[models]]\nname = 'x'\n[[models.upstream]]\nurl = 'http://h'", "needs the tokenizer"},
+      {"[[models]]\nname = 'x'\ntokenizer = 't'\n[[models.upstream]]\nweight = 1", "needs a url"},
+      {"[[models]]\nname = 'x'\ntokenizer = 't'\n[[models.upstream]]\nurl = 'http://h'\nweight = 0",
+       "weight of [[models.upstream]] must be a whole number from 1 to 1000"},
+      {"[[models]]\nname = ''", "name of [[models]] must be a string that is not empty"},
+  };
+  for (const auto& [text, expected] : kCases) {
+    const std::string seen = TomlError(text);
+    EXPECT_NE(seen.find(expected), std::string::npos) << text << "\n  gives: " << seen;
+  }
+}
+
 TEST(Settings, SuggestsWhatIsNear) {
   const std::vector<std::string> known = {"threads", "context", "listen", "temperature"};
   EXPECT_EQ(Suggest("thraeds", known), "threads");

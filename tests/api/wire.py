@@ -22,6 +22,8 @@ LIMIT_S = 300
 class Server:
     """One `quern serve`. Owns the process; stop() or kill() ends it."""
 
+    scheme = "http"
+
     def __init__(self, *args):
         command = [QUERN, "serve", "--listen", "127.0.0.1:0", *map(str, args)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -45,7 +47,7 @@ class Server:
             while True:
                 line = self._lines.get(timeout=LIMIT_S)
                 assert line is not None, f"{command} ended: {''.join(self.errors)}"
-                found = re.match(r"listening on http://127\.0\.0\.1:(\d+)$", line)
+                found = re.match(rf"listening on {self.scheme}://127\.0\.0\.1:(\d+)$", line)
                 if found:
                     return int(found.group(1))
         except BaseException:
