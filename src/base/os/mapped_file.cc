@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -83,8 +84,12 @@ void MappedFile::Release(std::span<const std::byte> part) const {
 }
 
 void MappedFile::ReadAhead() const {
-  std::call_once(read_ahead_,
-                 [this] { reader_ = std::jthread([this](const std::stop_token& stop) { MapAll(stop); }); });
+  std::call_once(read_ahead_, [this] {
+    reader_ = std::jthread([this](const std::stop_token& stop) {
+      pthread_setname_np(pthread_self(), "quern-ahead");
+      MapAll(stop);
+    });
+  });
 }
 
 void MappedFile::MapAll(const std::stop_token& stop) const {
