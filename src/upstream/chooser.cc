@@ -1,6 +1,7 @@
 #include "upstream/chooser.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 namespace quern::upstream {
@@ -79,14 +80,14 @@ std::optional<size_t> Chooser::Pick(std::span<const uint64_t> keys, std::span<co
   done_at_.resize(std::max(done_at_.size(), n), 0);
   const auto rank = [&](size_t i) {
     const double weight = candidates[i].weight;
-    return std::pair(candidates[i].n_running / weight, std::max(done_at_[i], now_) + 1 / weight);
+    return std::tuple(candidates[i].n_running / weight, std::max(done_at_[i], now_) + 1 / weight, done_at_[i]);
   };
   std::optional<size_t> chosen;
   for (size_t i = 0; i < n; ++i) {
     if ((best >> i & 1) != 0 && (!chosen || rank(i) < rank(*chosen))) chosen = i;
   }
   now_ = std::max(done_at_[*chosen], now_);
-  done_at_[*chosen] = rank(*chosen).second;
+  done_at_[*chosen] = std::get<1>(rank(*chosen));
   for (const uint64_t key : keys) table_.Add(key, *chosen);
   return chosen;
 }

@@ -54,7 +54,8 @@ class Chooser {
  private:
   PrefixTable table_;
   // Among equally loaded ones, requests are dealt out by weight: each takes 1 / weight of its endpoint's time, and the
-  // one that would be done first is next. Idle endpoints save nothing up.
+  // one that would be done first is next, of several the one that has been idle for longer. Idle endpoints save nothing
+  // up.
   std::vector<double> done_at_;
   double now_ = 0;
 };

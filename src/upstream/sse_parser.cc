@@ -3,14 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace quern::upstream {
 
 Result<void> SseParser::Feed(std::string_view bytes, std::vector<std::string>& events) {
   while (!bytes.empty() && !failed_) {
-    if (after_cr_ && bytes.front() == '\n') bytes.remove_prefix(1);
+    if (std::exchange(after_cr_, false) && bytes.front() == '\n') bytes.remove_prefix(1);
     if (bytes.empty()) break;
-    after_cr_ = false;
     const size_t end = std::min(bytes.find_first_of("\r\n"), bytes.size());
     failed_ = line_.size() + data_.size() + end > max_event_bytes_;
     if (failed_) break;

@@ -34,6 +34,13 @@ TEST(SseParser, JoinsTheLinesOfAnEvent) {
             Events{"a"});
 }
 
+TEST(SseParser, ALineFeedAloneInItsPieceEndsOneLineOnly) {
+  SseParser parser(kRoomy);
+  Events events;
+  for (const char* piece : {"data: a\r", "\n", "\n"}) ASSERT_TRUE(parser.Feed(piece, events).has_value());
+  EXPECT_EQ(events, Events{"a"});
+}
+
 TEST(SseParser, AnySplitAndAnyLineEndGiveTheSame) {
   for (const std::string end : {"\n", "\r\n", "\r"}) {
     const std::string text = "data: {\"a\": 1}" + end + end + ": c" + end + "data: x" + end + "data: y" + end + end;
