@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "kernels/aligned_buffer.h"
 #include "kernels/dispatch.h"
+#include "tensor/dtype.h"
 
 namespace quern::kernels {
 namespace {
@@ -44,14 +45,16 @@ struct Shape {
   int dim;    // layout.padded_dim()
   int group;  // query heads per KV head
   float scale;
-  bool integers;  // keys are quantised
+  enum class Queries : uint8_t { kF32, kBf16, kIntegers } queries;  // what the keys' type asks for
 
   Shape(const KvLayout& kv, int n_heads, float score_scale)
       : layout(kv),
         dim(kv.padded_dim()),
         group(n_heads / kv.n_kv_heads),
         scale(score_scale),
-        integers(kv.types.k == KvType::kQ8 || kv.types.k == KvType::kQ4) {}
+        queries(kv.types.k == KvType::kQ8 || kv.types.k == KvType::kQ4 ? Queries::kIntegers
+                : kv.types.k == KvType::kBF16                          ? Queries::kBf16
+                                                                       : Queries::kF32) {}
 };
 
 int Blocks(int n_q) { return (n_q + kQueryBlock - 1) / kQueryBlock; }
@@ -111,7 +114,14 @@ const float* QueryOf(std::span<const AttentionRow> rows, const Shape& shape, con
   return row.q + static_cast<ptrdiff_t>(unit.kv_head * shape.group + i % shape.group) * shape.layout.head_dim;
 }
 
-// One query into its lane of a block, as 16-bit integers per group of dims.
+// One query into its lane of a block, as bf16.
+void PackBf16(const float* q, int dim, int lane, int16_t* q16) {
+  for (int d = 0; d < dim; ++d) {
+    q16[(d / 2 * kQueryBlock + lane) * 2 + d % 2] = static_cast<int16_t>(F32ToBf16(q[d * kQueryBlock]));
+  }
+}
+
+// The same as 16-bit integers per group of dims.
 void PackIntegers(const float* q, int dim, int lane, int16_t* q16, float* q_scale) {
   for (int group = 0; group < dim / kKvGroup; ++group) {
     const float* x = q + static_cast<ptrdiff_t>(group) * kKvGroup * kQueryBlock;
@@ -141,9 +151,11 @@ void PackQueries(std::span<const AttentionRow> rows, const Shape& shape, const U
         const float* from = QueryOf(rows, shape, unit, i);
         for (int d = 0; d < head_dim; ++d) q[d * kQueryBlock + lane] = from[d] * shape.scale;
       }
-      if (!shape.integers) continue;
       const ptrdiff_t size = static_cast<ptrdiff_t>(block) * shape.dim * kQueryBlock;
-      PackIntegers(q + lane, shape.dim, lane, work.q16 + size, work.q_scale + size / kKvGroup);
+      if (shape.queries == Shape::Queries::kBf16) PackBf16(q + lane, shape.dim, lane, work.q16 + size);
+      if (shape.queries == Shape::Queries::kIntegers) {
+        PackIntegers(q + lane, shape.dim, lane, work.q16 + size, work.q_scale + size / kKvGroup);
+      }
     }
   }
 }

@@ -39,7 +39,9 @@ class AttentionScratch {
 
 // out = softmax(scale * q k^T) v per head; query head h reads KV head h / (n_heads / n_kv_heads). n_heads is a multiple
 // of n_kv_heads, at most kMaxGroup times. f32 arithmetic; against keys of type q8 and q4, q is rounded to 16 bits per
-// group of 32 dims (relative to their largest: 2^-16) and multiplied as integers.
+// group of 32 dims (relative to their largest: 2^-16) and multiplied as integers; against keys of type bf16, q is
+// rounded to bf16, against values of type bf16 the softmax's weights are, as models in bf16 were trained and are
+// published to run, and products of pairs are summed in f32.
 //
 // Each key and value is read once for all query heads that share it, and for several consecutive rows of one sequence
 // (neighbours in `rows` with the same page tables). Order of reduction: tokens within a chunk of kAttentionChunk, the

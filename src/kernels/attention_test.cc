@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/test_rows.h"
+#include "tensor/dtype.h"
 
 namespace quern::kernels {
 namespace {
@@ -17,9 +18,13 @@ struct Force {
   ~Force() { EXPECT_TRUE(ForceIsa(IsaName(OfferedIsas().back())).has_value()); }
 };
 
-// What is left beside the keys' own rounding, which the exact result shares: rounding of f32 sums; and of queries to 16
-// bits, which moves a score of this data by about 1e-4.
-double ToleranceOf(KvType keys) { return keys == KvType::kQ8 || keys == KvType::kQ4 ? 3e-4 : 1e-5; }
+// What is left beside the rounding of keys, values and bf16 queries, which the exact result shares: rounding of f32
+// sums; of queries to 16-bit integers, which moves a score of this data by about 1e-4; and of weights to bf16, each by
+// up to 2^-9 of itself, so that a mean of values between -3 and 3 may move by 6e-3.
+double ToleranceOf(KvTypes types) {
+  const double queries = types.k == KvType::kQ8 || types.k == KvType::kQ4 ? 3e-4 : 1e-5;
+  return queries + (types.v == KvType::kBF16 ? 6e-3 : 0);
+}
 
 constexpr KvType kAllTypes[] = {KvType::kF32, KvType::kF16, KvType::kBF16, KvType::kQ8, KvType::kQ4};
 
@@ -71,13 +76,18 @@ std::vector<float> Attend(const Sequence& s, const KvLayout& layout, int n_heads
 std::vector<double> Exact(const Sequence& s, const KvLayout& layout, int n_heads, const float* q, int n, int head) {
   const int kv = head / (n_heads / layout.n_kv_heads);
   const int d = layout.head_dim;
+  std::vector<double> scaled;
+  for (int i = 0; i < d; ++i) {
+    const float x = q[head * d + i] * (1.0F / std::sqrt(static_cast<float>(d)));
+    scaled.push_back(static_cast<double>(layout.types.k == KvType::kBF16 ? Bf16ToF32(F32ToBf16(x)) : x));
+  }
   std::vector<double> score(static_cast<size_t>(n));
   double max = -INFINITY;
   for (int t = 0; t < n; ++t) {
     const float* k = s.k.data() + (static_cast<ptrdiff_t>(t) * layout.n_kv_heads + kv) * d;
     double dot = 0;
-    for (int i = 0; i < d; ++i) dot += static_cast<double>(q[head * d + i]) * static_cast<double>(k[i]);
-    score[static_cast<size_t>(t)] = dot / std::sqrt(static_cast<double>(d));
+    for (int i = 0; i < d; ++i) dot += scaled[static_cast<size_t>(i)] * static_cast<double>(k[i]);
+    score[static_cast<size_t>(t)] = dot;
     max = std::max(max, score[static_cast<size_t>(t)]);
   }
   std::vector<double> out(static_cast<size_t>(d));
@@ -110,7 +120,7 @@ TEST(Attention, EveryLevelComesCloseToTheExactResult) {
             const auto exact = Exact(s, layout, n_heads, q.data() + at, contexts[r], h);
             for (int i = 0; i < head_dim; ++i) {
               ASSERT_NEAR(out[at + static_cast<size_t>(h * head_dim + i)], exact[static_cast<size_t>(i)],
-                          ToleranceOf(type))
+                          ToleranceOf(layout.types))
                   << IsaName(isa) << " " << KvTypeName(type) << " head_dim " << head_dim << " group " << group
                   << " context " << contexts[r];
             }
@@ -133,7 +143,7 @@ TEST(Attention, KeysAndValuesHaveTypesOfTheirOwn) {
         const auto out = Attend(s, layout, 1, q, {100}, pool);
         const auto exact = Exact(s, layout, 1, q.data(), 100, 0);
         for (size_t i = 0; i < 64; ++i)
-          ASSERT_NEAR(out[i], exact[i], ToleranceOf(k)) << KvTypeName(k) << "," << KvTypeName(v);
+          ASSERT_NEAR(out[i], exact[i], ToleranceOf(layout.types)) << KvTypeName(k) << "," << KvTypeName(v);
       }
     }
   }

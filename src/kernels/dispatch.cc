@@ -69,6 +69,7 @@ KernelTable Avx512Table(const os::CpuFeatures& cpu) {
   t.silu_mul = avx512::SiluMul;
   t.add_scaled = avx512::AddScaled;
   t.attention = cpu.avx512_vnni ? avx512vnni::Attention : avx512::Attention;
+  if (cpu.avx512_vnni && cpu.avx512_bf16) t.attention = avx512bf16::Attention;
   t.conv_silu = avx512::ConvSilu;
   t.l2_norm = avx512::L2Norm;
   t.delta_steps = avx512::DeltaSteps;

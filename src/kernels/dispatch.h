@@ -26,7 +26,8 @@ struct MatMulEntry {
 
 // Function pointers of one level. All are pure and thread-safe. ref defines what is correct; the others differ from it
 // only by the order of f32 additions, by fused multiply-add, by the polynomial exp (relative error below 2e-7), and
-// where a MatMulEntry's form says so (kBF16 activations). Products with quantised weights do not differ at all.
+// where a MatMulEntry's form says so (kBF16 activations), and in attention by bf16 dot products that take subnormal
+// numbers for zero. Products with quantised weights do not differ at all.
 struct KernelTable {
   Isa isa = Isa::kRef;
 

@@ -61,7 +61,12 @@ struct Place {
   size_t n_groups() const { return dim / kKvGroup; }
 
   // Element of a type without scales.
-  size_t Element(size_t d) const { return keys ? d * page_tokens + slot : slot * dim + d; }
+  size_t Element(size_t d) const {
+    if (type == KvType::kBF16) {
+      return keys ? (d / 2 * page_tokens + slot) * 2 + d % 2 : (slot / 2 * dim + d) * 2 + slot % 2;
+    }
+    return keys ? d * page_tokens + slot : slot * dim + d;
+  }
 
   // Byte of a q8 value.
   size_t Byte(size_t d) const {

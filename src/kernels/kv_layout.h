@@ -22,13 +22,15 @@ struct KvTypes {
 // A page holds page_tokens tokens of one sequence in one layer, keys and values in pages of their own, head after head.
 // Token t of a sequence is slot t % page_tokens of page t / page_tokens. Of one head:
 //   keys     by dimension, so that one vector holds neighbouring tokens:
-//            f32, f16, bf16  [padded_dim, page_tokens]
+//            f32, f16        [padded_dim, page_tokens]
+//            bf16            [padded_dim / 2, page_tokens, 2], the pairs that a bf16 dot product takes
 //            q8              [padded_dim / 4, page_tokens, 4] int8, then scales [groups, page_tokens] f16;
 //                            the four bytes are dims 0, 2, 1, 3
 //            q4              [padded_dim / 8, page_tokens, 4] bytes, then scales as q8; nibble n of the 32 bits is dim
 //                            2n, or 2(n - 4) + 1 from n = 4 on; stored value + 8
 //   values   by token, so that one vector holds neighbouring dimensions:
-//            f32, f16, bf16  [page_tokens, padded_dim]
+//            f32, f16        [page_tokens, padded_dim]
+//            bf16            [page_tokens / 2, padded_dim, 2]
 //            q8              [page_tokens, padded_dim] int8, then scales [page_tokens, groups] f16
 //            q4              [page_tokens, padded_dim / 2] bytes, then scales; a group's low nibbles are its first 16
 //                            dims, its high nibbles the other 16; stored value + 8

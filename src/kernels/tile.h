@@ -100,7 +100,8 @@ struct AttentionTile {
   int head_dim;  // filled up to a multiple of kKvGroup
   int n_q;       // 1..kMaxTileQueries, counted without the last block's filling
   // The queries, times the scale of the scores. For keys of type q8 and q4 as 16-bit integers with a scale per group of
-  // dims, so that the products with stored keys are exact integers; else q.
+  // dims, so that the products with stored keys are exact integers; for keys of type bf16 rounded to bf16, in q16; else
+  // q.
   const float* q;                   // [blocks, head_dim, kQueryBlock]
   const int16_t* q16;               // [blocks, head_dim / 2, kQueryBlock, 2]
   const float* q_scale;             // [blocks, head_dim / kKvGroup, kQueryBlock]
@@ -111,8 +112,8 @@ struct AttentionTile {
   int n_tokens;               // 1..kAttentionChunk: the most that a query sees of the chunk
   const int* n_visible;       // [n_q] 1..n_tokens: how many each query sees
   float* score;               // [blocks * kQueryBlock, kAttentionChunk] scratch
-  // Out: per query the largest score, the sum of exp(score - max), and sum of exp(score - max) * v. Rows of the filling
-  // are undefined.
+  // Out: per query the largest score, the sum of exp(score - max), and sum of exp(score - max) * v. For values of type
+  // bf16 every exp is rounded to bf16 first, in both sums. Rows of the filling are undefined.
   float* max;  // [n_q]
   float* sum;  // [n_q]
   float* acc;  // [blocks * kQueryBlock, head_dim]

@@ -18,14 +18,18 @@ KvLayout OneHead(const AttentionTile& tile) {
 void Unpack(const AttentionTile& tile, int i, float* q) {
   const ptrdiff_t block = i / kQueryBlock;
   const int lane = i % kQueryBlock;
-  const bool integers = tile.k_type == KvType::kQ8 || tile.k_type == KvType::kQ4;
+  const bool as_is = tile.k_type == KvType::kF32 || tile.k_type == KvType::kF16;
   for (int d = 0; d < tile.head_dim; ++d) {
     const ptrdiff_t at = (block * tile.head_dim + d) * kQueryBlock + lane;
-    if (!integers) {
+    if (as_is) {
       q[d] = tile.q[at];
       continue;
     }
     const ptrdiff_t pair = ((block * (tile.head_dim / 2) + d / 2) * kQueryBlock + lane) * 2 + d % 2;
+    if (tile.k_type == KvType::kBF16) {
+      q[d] = Bf16ToF32(static_cast<uint16_t>(tile.q16[pair]));
+      continue;
+    }
     const ptrdiff_t scale = (block * (tile.head_dim / kKvGroup) + d / kKvGroup) * kQueryBlock + lane;
     q[d] = static_cast<float>(tile.q16[pair]) * tile.q_scale[scale];
   }
@@ -52,7 +56,8 @@ void Attention(const AttentionTile& tile) {
     float sum = 0;
     for (int d = 0; d < tile.head_dim; ++d) acc[d] = 0;
     for (int t = 0; t < tile.n_visible[i]; ++t) {
-      const float p = std::exp(score[t] - max);
+      const float exact = std::exp(score[t] - max);
+      const float p = tile.v_type == KvType::kBF16 ? Bf16ToF32(F32ToBf16(exact)) : exact;
       sum += p;
       LoadValues(layout, tile.v_pages[t / tile.page_tokens] + tile.v_offset, t % tile.page_tokens, token);
       for (int d = 0; d < tile.head_dim; ++d) acc[d] += p * token[d];

@@ -5,7 +5,8 @@
 //   First(n)       mask of the first n lanes (n >= kLanes: all); Select(mask, a, b): a where set, else b
 //   ReduceMax, ReduceAdd
 //   LoadI, ZeroI, SetPair (one pair of int16 to all lanes), Dot (c + products of int16 pairs), ToFloat
-//   FromF16, FromBf16 (kLanes values in memory)
+//   FromF16 (kLanes values in memory)
+//   DotBf16 (c + products of bf16 pairs, in f32), StoreBf16 (rounds kLanes values >= 0, and says to what)
 //   SignedPairs<p>, NibblePairs<p>: of kLanes dwords of a q8 or q4 key, the p-th pair of dims as int16
 //   FromI8 (kLanes values), FromNibbles (kLanes values of the group's first, or second, half of dims)
 //
@@ -31,11 +32,6 @@ template <typename S>
 struct KvF16 {
   static constexpr size_t kBytes = 2;
   static typename S::F Load(const std::byte* p) { return S::FromF16(p); }
-};
-template <typename S>
-struct KvBf16 {
-  static constexpr size_t kBytes = 2;
-  static typename S::F Load(const std::byte* p) { return S::FromBf16(p); }
 };
 
 inline void Prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
@@ -88,6 +84,44 @@ struct FloatScores {
         const auto each = S::Set1(q[i]);
         acc[i][0] = S::Fma(each, k0, acc[i][0]);
         acc[i][1] = S::Fma(each, k1, acc[i][1]);
+      }
+    }
+    float* score = tile.score + static_cast<ptrdiff_t>(first) * kAttentionChunk + token;
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i) {
+      S::Store(score + i * kAttentionChunk, acc[i][0]);
+      S::Store(score + i * kAttentionChunk + S::kLanes, acc[i][1]);
+    }
+  }
+};
+
+// The same for keys and queries in bf16, a pair of dims at a time.
+template <typename S>
+struct PairScores {
+  const AttentionTile& tile;
+  int token;
+  const std::byte* k;
+  const std::byte* next;
+
+  template <int N>
+  void Run(int first) const {
+    const size_t stride = static_cast<size_t>(tile.page_tokens) * 4;
+    const int16_t* q = tile.q16 + static_cast<ptrdiff_t>(first / kQueryBlock) * tile.head_dim * kQueryBlock +
+                       ptrdiff_t{first % kQueryBlock} * 2;
+    const std::byte* at = k;
+    const std::byte* soon = first == 0 ? next : k;
+    typename S::F acc[N][2];
+    for (int i = 0; i < N; ++i) acc[i][0] = acc[i][1] = S::Zero();
+    for (int d = 0; d < tile.head_dim; d += 2, at += stride, soon += stride, q += 2 * kQueryBlock) {
+      const auto k0 = S::LoadI(at);
+      const auto k1 = S::LoadI(at + S::kLanes * 4);
+      Prefetch(soon);
+      Prefetch(soon + S::kLanes * 4);
+#pragma GCC unroll 8
+      for (int i = 0; i < N; ++i) {
+        const auto each = S::SetPair(q + i * 2);
+        acc[i][0] = S::DotBf16(acc[i][0], k0, each);
+        acc[i][1] = S::DotBf16(acc[i][1], k1, each);
       }
     }
     float* score = tile.score + static_cast<ptrdiff_t>(first) * kAttentionChunk + token;
@@ -180,15 +214,21 @@ inline const std::byte* KeysAt(const AttentionTile& tile, int token) {
          static_cast<size_t>(token & (tile.page_tokens - 1)) * kBytesPerToken;
 }
 
-template <typename S, typename Kv>
-void AllFloatScores(const AttentionTile& tile) {
+// Scores: FloatScores or PairScores; kBytesPerToken: of the dims that lie side by side.
+template <typename S, typename Scores, size_t kBytesPerToken>
+void AllScores(const AttentionTile& tile) {
   constexpr int kStep = 2 * S::kLanes;
   for (int t = 0; t < tile.n_tokens; t += kStep) {
-    const std::byte* k = KeysAt<Kv::kBytes>(tile, t);
-    const std::byte* next =
-        t + kStep < tile.n_tokens ? KeysAt<Kv::kBytes>(tile, t + kStep) : PageOf(tile, tile.v_pages, 0) + tile.v_offset;
-    ForBlocks<S::kQueries>(tile.n_q, FloatScores<S, Kv>{tile, t, k, next});
+    const std::byte* k = KeysAt<kBytesPerToken>(tile, t);
+    const std::byte* next = t + kStep < tile.n_tokens ? KeysAt<kBytesPerToken>(tile, t + kStep)
+                                                      : PageOf(tile, tile.v_pages, 0) + tile.v_offset;
+    ForBlocks<S::kQueries>(tile.n_q, Scores{tile, t, k, next});
   }
+}
+
+template <typename S, typename Kv>
+void AllFloatScores(const AttentionTile& tile) {
+  AllScores<S, FloatScores<S, Kv>, Kv::kBytes>(tile);
 }
 
 template <typename S, typename Kv>
@@ -207,8 +247,9 @@ void AllIntegerScores(const AttentionTile& tile) {
 
 // ---- Softmax of the chunk ----
 
-// A query's scores become exp(score - max); zero for tokens that it does not see.
-template <typename S>
+// A query's scores become exp(score - max); zero for tokens that it does not see. kPairs: rounded to bf16, which take
+// the first half of the scores' room.
+template <typename S, bool kPairs>
 void Exponentiate(const AttentionTile& tile, int query) {
   float* score = tile.score + static_cast<ptrdiff_t>(query) * kAttentionChunk;
   const int n = tile.n_visible[query];
@@ -221,8 +262,12 @@ void Exponentiate(const AttentionTile& tile, int query) {
   auto sum = S::Zero();
   for (int t = 0; t < tile.n_tokens; t += S::kLanes) {
     const auto p = S::Select(S::First(n - t), S::Exp(S::Add(S::Load(score + t), offset)), S::Zero());
-    sum = S::Add(sum, p);
-    S::Store(score + t, p);
+    if constexpr (kPairs) {
+      sum = S::Add(sum, S::StoreBf16(reinterpret_cast<uint16_t*>(score) + t, p));
+    } else {
+      sum = S::Add(sum, p);
+      S::Store(score + t, p);
+    }
   }
   tile.max[query] = largest;
   tile.sum[query] = S::ReduceAdd(sum);
@@ -335,19 +380,76 @@ struct PageSum {
   }
 };
 
-// make(page): the Values of a page.
-template <typename S, typename Values, typename Make>
-void SumValues(const AttentionTile& tile, const Make& make) {
+// The same for weights and values in bf16, a pair of tokens at a time.
+template <typename S>
+struct PairSum {
+  const AttentionTile& tile;
+  const std::byte* page;  // the head's values
+  int token;
+  int n;
+  int d;
+  const std::byte* next;
+
+  template <int N>
+  void Run(int first) const {
+    float* out = tile.acc + static_cast<ptrdiff_t>(first) * tile.head_dim + d;
+    const auto* p = reinterpret_cast<const int16_t*>(tile.score + static_cast<ptrdiff_t>(first) * kAttentionChunk);
+    const size_t stride = static_cast<size_t>(tile.head_dim) * 4;
+    const std::byte* at = page + static_cast<size_t>(d) * 4;
+    const std::byte* soon = next != nullptr && first == 0 ? next + static_cast<size_t>(d) * 4 : at;
+    typename S::F acc[N][2];
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i) {
+      acc[i][0] = token == 0 ? S::Zero() : S::Load(out + i * tile.head_dim);
+      acc[i][1] = token == 0 ? S::Zero() : S::Load(out + i * tile.head_dim + S::kLanes);
+    }
+    const auto add = [&](int t, typename S::I v0, typename S::I v1) {
+#pragma GCC unroll 8
+      for (int i = 0; i < N; ++i) {
+        const auto each = S::SetPair(p + i * 2 * kAttentionChunk + token + t);
+        acc[i][0] = S::DotBf16(acc[i][0], v0, each);
+        acc[i][1] = S::DotBf16(acc[i][1], v1, each);
+      }
+    };
+    int t = 0;
+    for (; t + 1 < n; t += 2, at += stride, soon += stride) {
+      Prefetch(soon);
+      Prefetch(soon + S::kLanes * 4);
+      add(t, S::LoadI(at), S::LoadI(at + S::kLanes * 4));
+    }
+    // What lies beside the last token may never have been written.
+    if (t < n) add(t, S::FirstOfPairs(S::LoadI(at)), S::FirstOfPairs(S::LoadI(at + S::kLanes * 4)));
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i) {
+      S::Store(out + i * tile.head_dim, acc[i][0]);
+      S::Store(out + i * tile.head_dim + S::kLanes, acc[i][1]);
+    }
+  }
+};
+
+// Of the chunk's pages in order, and of two vectors of dims: Part{tile, page, first token, tokens, dim, next page}.
+template <typename S, typename Part, typename Page, typename Make>
+void ForPages(const AttentionTile& tile, const Make& make) {
   for (int t = 0; t < tile.n_tokens; t += tile.page_tokens) {
-    const Values values = make(PageOf(tile, tile.v_pages, t) + tile.v_offset);
+    const Page page = make(PageOf(tile, tile.v_pages, t) + tile.v_offset);
     const int left = tile.n_tokens - t;
     const std::byte* next =
         left > tile.page_tokens ? PageOf(tile, tile.v_pages, t + tile.page_tokens) + tile.v_offset : nullptr;
     for (int d = 0; d < tile.head_dim; d += 2 * S::kLanes) {
-      ForBlocks<S::kQueries>(
-          tile.n_q, PageSum<S, Values>{tile, values, t, left < tile.page_tokens ? left : tile.page_tokens, d, next});
+      ForBlocks<S::kQueries>(tile.n_q, Part{tile, page, t, left < tile.page_tokens ? left : tile.page_tokens, d, next});
     }
   }
+}
+
+// make(page): the Values of a page.
+template <typename S, typename Values, typename Make>
+void SumValues(const AttentionTile& tile, const Make& make) {
+  ForPages<S, PageSum<S, Values>, Values>(tile, make);
+}
+
+template <typename S>
+void SumPairs(const AttentionTile& tile) {
+  ForPages<S, PairSum<S>, const std::byte*>(tile, [](const std::byte* page) { return page; });
 }
 
 template <typename S, typename Kv>
@@ -374,7 +476,7 @@ void RunAttention(const AttentionTile& tile) {
       AllFloatScores<S, KvF16<S>>(tile);
       break;
     case KvType::kBF16:
-      AllFloatScores<S, KvBf16<S>>(tile);
+      AllScores<S, PairScores<S>, 4>(tile);
       break;
     case KvType::kQ8:
       AllIntegerScores<S, KeysQ8<S>>(tile);
@@ -383,7 +485,13 @@ void RunAttention(const AttentionTile& tile) {
       AllIntegerScores<S, KeysQ4<S>>(tile);
       break;
   }
-  for (int query = 0; query < tile.n_q; ++query) Exponentiate<S>(tile, query);
+  for (int query = 0; query < tile.n_q; ++query) {
+    if (tile.v_type == KvType::kBF16) {
+      Exponentiate<S, true>(tile, query);
+    } else {
+      Exponentiate<S, false>(tile, query);
+    }
+  }
   switch (tile.v_type) {
     case KvType::kF32:
       SumFloatValues<S, KvF32<S>>(tile);
@@ -392,7 +500,7 @@ void RunAttention(const AttentionTile& tile) {
       SumFloatValues<S, KvF16<S>>(tile);
       break;
     case KvType::kBF16:
-      SumFloatValues<S, KvBf16<S>>(tile);
+      SumPairs<S>(tile);
       break;
     case KvType::kQ8:
       SumQuantValues<S, ValuesQ8<S>>(tile);

@@ -40,7 +40,19 @@ struct Simd256 {
   static F ToFloat(I v) { return _mm256_cvtepi32_ps(v); }
 
   static F FromF16(const std::byte* p) { return _mm256_cvtph_ps(Load128(p)); }
-  static F FromBf16(const std::byte* p) { return LoadBF16::Full(p); }
+  static I FirstOfPairs(I x) { return _mm256_and_si256(x, _mm256_set1_epi32(0xFFFF)); }
+  static F First16(I x) { return _mm256_castsi256_ps(_mm256_slli_epi32(x, 16)); }
+  static F Second16(I x) { return _mm256_castsi256_ps(_mm256_and_si256(x, _mm256_set1_epi32(-0x10000))); }
+  static F DotBf16(F c, I a, I b) { return Fma(First16(a), First16(b), Fma(Second16(a), Second16(b), c)); }
+  static F StoreBf16(uint16_t* to, F v) {
+    const I bits = _mm256_castps_si256(v);
+    const I odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const I rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
+    const I high = _mm256_srli_epi32(rounded, 16);
+    const __m128i narrow = _mm_packus_epi32(_mm256_castsi256_si128(high), _mm256_extracti128_si256(high, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i_u*>(to), narrow);
+    return Second16(rounded);
+  }
   static float OneF16(uint16_t bits) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits))); }
 
   template <int kPair>

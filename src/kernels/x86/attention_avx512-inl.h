@@ -1,5 +1,5 @@
-// Attention in vectors of 16; what the frame in attention-inl.h asks for. Dot uses VNNI where the file is built with
-// it.
+// Attention in vectors of 16; what the frame in attention-inl.h asks for. Dot uses VNNI, and DotBf16 BF16, where the
+// file is built with it.
 #pragma once
 
 #include <immintrin.h>
@@ -52,10 +52,28 @@ struct Simd512 {
   static F FromF16(const std::byte* p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(p)));
   }
-  static F FromBf16(const std::byte* p) {
-    return _mm512_castsi512_ps(
-        _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(p))), 16));
+  static I FirstOfPairs(I x) { return _mm512_and_si512(x, _mm512_set1_epi32(0xFFFF)); }
+#ifdef __AVX512BF16__
+  static F DotBf16(F c, I a, I b) {
+    return _mm512_dpbf16_ps(c, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
   }
+  static F StoreBf16(uint16_t* to, F v) {
+    const auto bits = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v));
+    _mm256_storeu_si256(reinterpret_cast<__m256i_u*>(to), bits);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+  }
+#else
+  static F First16(I x) { return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16)); }
+  static F Second16(I x) { return _mm512_castsi512_ps(_mm512_and_si512(x, _mm512_set1_epi32(-0x10000))); }
+  static F DotBf16(F c, I a, I b) { return Fma(First16(a), First16(b), Fma(Second16(a), Second16(b), c)); }
+  static F StoreBf16(uint16_t* to, F v) {
+    const I bits = _mm512_castps_si512(v);
+    const I odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const I rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i_u*>(to), _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+    return Second16(rounded);
+  }
+#endif
   static float OneF16(uint16_t bits) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits))); }
 
   template <int kPair>

@@ -77,6 +77,7 @@ namespace avx512bf16 {
 void MatMulBF16(const MatMulTile& tile);
 void ToBf16(const float* x, int64_t n, uint16_t* out);
 int32_t Bf16Peak(int64_t n_rounds);
+void Attention(const AttentionTile& tile);  // with VNNI as well
 }  // namespace avx512bf16
 
 }  // namespace quern::kernels
