@@ -41,12 +41,15 @@ StepResult BatchRunner::Step(std::span<const std::unique_ptr<Sequence>> running)
 
 std::vector<BatchRunner::Part> BatchRunner::Plan(std::span<const std::unique_ptr<Sequence>> running,
                                                  StepResult& result) {
-  const auto n_reading = std::count_if(running.begin(), running.end(), [](const auto& s) { return !IsDecode(*s); });
+  const bool background = running.empty() || running.front()->background();
+  const auto n_reading = std::count_if(running.begin(), running.end(),
+                                       [&](const auto& s) { return s->background() == background && !IsDecode(*s); });
   int budget = options_.prefill_tokens;
   const int share = std::max(kLeastShare, budget / std::max(1, static_cast<int>(n_reading)));
   std::vector<Part> parts;
   for (size_t i = 0; i < running.size(); ++i) {
     Sequence& sequence = *running[i];
+    if (sequence.background() != background) break;
     if (!sequence.state) continue;  // gave its pages to an older one in this step
     const bool decode = IsDecode(sequence);
     if (!decode && budget <= 0) continue;

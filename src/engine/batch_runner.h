@@ -42,7 +42,8 @@ class BatchRunner {
   // parts and pool outlive it; it is the only user of parts' pool and activations.
   BatchRunner(const NativeParts& parts, ThreadPool& pool, const NativeOptions& options, int vocab_size);
 
-  // running: in order of age, all with a state, none cancelled. Sends progress, scores and tokens.
+  // running: interactive ones, then background ones, each in order of age, all with a state, none cancelled. Background
+  // ones stand still when there are others. Sends progress, scores and tokens.
   StepResult Step(std::span<const std::unique_ptr<Sequence>> running);
 
  private:

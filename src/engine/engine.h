@@ -40,8 +40,14 @@ struct SamplingParams {
   std::vector<std::pair<TokenId, float>> logit_bias;  // added to the raw logits; <= -100 bans the token
 };
 
+// Who goes first. A background request is computed only while no interactive one can be: it waits behind all of them,
+// stands still while one runs, gives up its place and its memory to one that needs them (its tokens are then computed
+// again; its output is the same), and never makes an interactive one be refused for a full queue.
+enum class Priority { kInteractive, kBackground };
+
 struct GenerateRequest {
   std::vector<TokenId> prompt;  // not empty, ids below vocab_size
+  Priority priority = Priority::kInteractive;
   SamplingParams sampling;
   int max_tokens = 0;                // 0 = score or prefill only; otherwise at most this many sampled tokens
   int min_tokens = 0;                // stop tokens are banned before this many
@@ -52,7 +58,7 @@ struct GenerateRequest {
   std::shared_ptr<const grammar::Grammar> grammar;
   int n_logprobs = -1;           // -1 none, else the chosen token's log-probability and this many best ones (0..20)
   bool prompt_logprobs = false;  // also report them for the prompt's tokens (needs n_logprobs >= 0)
-  std::chrono::milliseconds time_limit{0};  // 0 = the engine's default
+  std::chrono::milliseconds time_limit{0};  // 0 = the engine's default; none for background requests
   // How long a model that is loaded on demand stays after this request; negative = for good. Unset = its own setting.
   std::optional<std::chrono::milliseconds> keep_alive;
 };
@@ -162,7 +168,7 @@ struct EngineLimits {
   int max_running = 16;       // sequences with state; KV memory for each
   int max_logit_bias = 1024;  // entries per request
   int max_stop_tokens = 256;
-  std::chrono::milliseconds max_time{3600 * 1000};  // per request, queueing included
+  std::chrono::milliseconds max_time{3600 * 1000};  // per interactive request, queueing included
 };
 
 // Where the model is now; for listings.

@@ -85,10 +85,11 @@ class NativeEngine final : public Backend {
       if (draining_ || stopping_) return Error(Code::kUnavailable, "the server is shutting down");
       const size_t room =
           static_cast<size_t>(options_.limits.max_running) + static_cast<size_t>(options_.limits.max_waiting);
-      if (waiting_.size() + static_cast<size_t>(stats_.n_running) >= room)
+      const bool background = sequence->background();
+      if (CountBefore(background) >= room)
         return Error(Code::kExhausted, fmt::format("{} requests are running or waiting, which is the limit", room));
       sequence->id = n_submitted_++;
-      waiting_.push_back(std::move(sequence));
+      waiting_.insert(background ? waiting_.end() : FirstBackground(waiting_), std::move(sequence));
       bell_->awake = true;
     }
     bell_->rung.notify_all();
@@ -151,24 +152,58 @@ class NativeEngine final : public Backend {
     return over;
   }
 
+  // Interactive sequences stand before background ones in the queue and among the running ones, each kind by age.
+  template <typename Container>
+  static typename Container::iterator FirstBackground(Container& sequences) {
+    return std::find_if(sequences.begin(), sequences.end(),
+                        [](const auto& sequence) { return sequence->background(); });
+  }
+
+  // Under the mutex: requests that count against the queue's limit for a new one.
+  size_t CountBefore(bool background) {
+    if (background) return waiting_.size() + static_cast<size_t>(stats_.n_running);
+    return static_cast<size_t>(FirstBackground(waiting_) - waiting_.begin()) + n_running_interactive_;
+  }
+
   // Under the mutex. In order of the queue, as long as there is room for the prompt beside what the others still need.
   void Admit() {
-    int promised = 0;
-    for (const auto& sequence : running_)
-      promised += std::max(0, sequence->PagesFor(kHeadroomTokens) - sequence->PagesHeld());
-    while (!waiting_.empty() && static_cast<int>(running_.size()) < options_.limits.max_running) {
-      const int needed = waiting_.front()->PagesFor(kHeadroomTokens);
-      if (!running_.empty() && parts_.pool->n_free_pages() - promised < needed) break;
-      promised += needed;
-      running_.push_back(std::move(waiting_.front()));
+    while (!waiting_.empty()) {
+      if (waiting_.front()->background() && !running_.empty() && !running_.front()->background()) break;
+      while (!HasRoomForNext() && !waiting_.front()->background() && !running_.empty() && running_.back()->background())
+        SetAside(running_.end() - 1);
+      if (!HasRoomForNext()) break;
+      std::unique_ptr<Sequence> next = std::move(waiting_.front());
       waiting_.pop_front();
-      running_.back()->state = parts_.make_sequence(*parts_.pool);
+      next->state = parts_.make_sequence(*parts_.pool);
+      running_.insert(next->background() ? running_.end() : FirstBackground(running_), std::move(next));
     }
+  }
+
+  // Under the mutex. What background sequences may still need is promised to nobody when an interactive one is next.
+  bool HasRoomForNext() const {
+    const Sequence& next = *waiting_.front();
+    if (running_.empty()) return true;
+    if (static_cast<int>(running_.size()) >= options_.limits.max_running) return false;
+    int promised = 0;
+    for (const auto& sequence : running_) {
+      if (sequence->background() && !next.background()) continue;
+      promised += std::max(0, sequence->PagesFor(kHeadroomTokens) - sequence->PagesHeld());
+    }
+    return parts_.pool->n_free_pages() - promised >= next.PagesFor(kHeadroomTokens);
+  }
+
+  // Under the mutex. It waits at the head of those of its kind.
+  void SetAside(Sequences::iterator lost) {
+    std::unique_ptr<Sequence> sequence = std::move(*lost);
+    running_.erase(lost);
+    sequence->state.reset();
+    waiting_.insert(sequence->background() ? FirstBackground(waiting_) : waiting_.begin(), std::move(sequence));
   }
 
   // Under the mutex.
   void UpdateGauges() {
     stats_.n_running = static_cast<int>(running_.size());
+    n_running_interactive_ = static_cast<size_t>(FirstBackground(running_) - running_.begin());
     stats_.kv_bytes_used = parts_.pool->bytes_used();
   }
 
@@ -191,9 +226,7 @@ class NativeEngine final : public Backend {
   void PutBack(const std::vector<Sequence*>& set_aside) {
     std::lock_guard lock(bell_->mutex);
     for (Sequence* lost : set_aside) {
-      const auto it = std::find_if(running_.begin(), running_.end(), [&](const auto& s) { return s.get() == lost; });
-      waiting_.push_front(std::move(*it));
-      running_.erase(it);
+      SetAside(std::find_if(running_.begin(), running_.end(), [&](const auto& s) { return s.get() == lost; }));
     }
   }
 
@@ -242,10 +275,11 @@ class NativeEngine final : public Backend {
   bool stopping_ = false;
   bool draining_ = false;
   uint64_t n_submitted_ = 0;
+  size_t n_running_interactive_ = 0;
   std::deque<std::unique_ptr<Sequence>> waiting_;
   BackendStats stats_;
 
-  Sequences running_;  // by age; engine thread only
+  Sequences running_;  // engine thread only
   std::thread thread_;
 };
 

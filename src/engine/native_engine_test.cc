@@ -382,6 +382,74 @@ TEST(NativeEngine, QueueIsBoundedAndDrainRefuses) {
   }
 }
 
+// Whoever looks at the queue while an interactive request is there sees no step that computes a background one.
+TEST(NativeEngine, BackgroundStandsStillWhileAnInteractiveOneRuns) {
+  World world;
+  world.wishes->per_step = std::chrono::microseconds(200);
+  auto engine = Make(world);
+  GenerateRequest slow = RandomRequest(1);
+  slow.priority = Priority::kBackground;
+  slow.stop_tokens.clear();
+  slow.max_tokens = 3000;
+  Collector background;
+  auto running = engine->Submit(slow, background.Sink()).value();
+  ASSERT_TRUE(background.WaitTokens(5));
+  for (unsigned i = 0; i < 10; ++i) {
+    const GenerateRequest request = RandomRequest(100 + i);
+    size_t n_seen = 0;
+    size_t n_moved = 0;
+    Collector out;
+    const auto watch = [&, sink = out.Sink()](const Event& event) {
+      const size_t n_now = background.ids().size();
+      if (n_seen != 0 && n_now != n_seen) ++n_moved;
+      n_seen = n_now;
+      sink(event);
+    };
+    auto generation = engine->Submit(request, watch).value();
+    ASSERT_TRUE(out.WaitFinished());
+    ExpectMatches(out, request, engine->info().context_length);
+    EXPECT_EQ(n_moved, 0U);
+  }
+  running.Cancel();
+  ASSERT_TRUE(background.WaitFinished());
+  EXPECT_EQ(background.finished()->reason, FinishReason::kCancelled);
+}
+
+// One place and pages for little more than one: background ones are set aside again and again, and still say what
+// they have to.
+TEST(NativeEngine, BackgroundGivesWayAndSaysTheSame) {
+  World world;
+  world.options.limits.max_running = 2;
+  world.options.limits.max_waiting = 40;
+  world.n_pages = 24;
+  auto engine = Make(world);
+  std::vector<GenerateRequest> requests = RandomRequests(900, 30);
+  for (size_t i = 0; i < requests.size(); i += 2) requests[i].priority = Priority::kBackground;
+  RunAll(*engine, requests);
+  EXPECT_EQ(engine->stats().kv_bytes_used, 0U);
+}
+
+TEST(NativeEngine, BackgroundTakesNoInteractivePlace) {
+  World world;
+  world.options.limits.max_running = 1;
+  world.options.limits.max_waiting = 2;
+  world.wishes->held = true;
+  auto engine = Make(world);
+  GenerateRequest late = RandomRequest(7);
+  late.priority = Priority::kBackground;
+  std::vector<Collector> out(7);
+  std::vector<Generation> generations;
+  for (size_t i = 0; i < 3; ++i) generations.push_back(engine->Submit(late, out[i].Sink()).value());
+  EXPECT_EQ(engine->Submit(late, out[6].Sink()).error().code(), Code::kExhausted);
+  for (size_t i = 3; i < 6; ++i) generations.push_back(engine->Submit(RandomRequest(7), out[i].Sink()).value());
+  EXPECT_EQ(engine->Submit(RandomRequest(7), out[6].Sink()).error().code(), Code::kExhausted);
+  world.wishes->held = false;
+  for (size_t i = 0; i < 6; ++i) {
+    ASSERT_TRUE(out[i].WaitFinished());
+    ExpectMatches(out[i], RandomRequest(7), engine->info().context_length);
+  }
+}
+
 TEST(NativeEngine, DestructionEndsWhatRuns) {
   World world;
   world.wishes->per_step = milliseconds(1);

@@ -82,6 +82,10 @@ int MaxNewTokens(const GenerateRequest& request, const BackendInfo& info) {
 }
 
 std::chrono::steady_clock::time_point DeadlineOf(const GenerateRequest& request, const EngineLimits& limits) {
+  if (request.priority == Priority::kBackground) {
+    return request.time_limit.count() > 0 ? std::chrono::steady_clock::now() + request.time_limit
+                                          : std::chrono::steady_clock::time_point::max();
+  }
   const auto asked = request.time_limit.count() > 0 ? request.time_limit : limits.max_time;
   return std::chrono::steady_clock::now() + std::min(asked, limits.max_time);
 }

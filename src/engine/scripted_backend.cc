@@ -54,6 +54,8 @@ struct Sequence {
   bool hangs = false;
   int n_generated = 0;
   size_t at = 0;  // next token of the rule
+
+  bool background() const { return request.priority == Priority::kBackground; }
 };
 
 }  // namespace
@@ -94,7 +96,8 @@ class ScriptedBackend::Impl : public std::enable_shared_from_this<ScriptedBacken
       std::lock_guard lock(mutex_);
       if (draining_ || stopping_) return Error(Code::kUnavailable, "the server is shutting down");
       const size_t room = static_cast<size_t>(limits_.max_running) + static_cast<size_t>(limits_.max_waiting);
-      if (waiting_.size() + static_cast<size_t>(n_running_) >= room)
+      const bool background = request.priority == Priority::kBackground;
+      if (CountBefore(background) >= room)
         return Error(Code::kExhausted, fmt::format("{} requests are running or waiting, the limit is {}", room, room));
       QUERN_ASSIGN(sequence->rule, ChooseRule(text));
       stream = std::make_shared<EventStream>(std::move(sink), [weak = weak_from_this()] {
@@ -104,7 +107,7 @@ class ScriptedBackend::Impl : public std::enable_shared_from_this<ScriptedBacken
       sequence->deadline = DeadlineOf(request, limits_);
       sequence->n_max = MaxNewTokens(request, info_);
       sequence->request = std::move(request);
-      waiting_.push_back(std::move(sequence));
+      waiting_.insert(background ? waiting_.end() : FirstBackground(waiting_), std::move(sequence));
       awake_ = true;
     }
     changed_.notify_all();
@@ -167,7 +170,7 @@ class ScriptedBackend::Impl : public std::enable_shared_from_this<ScriptedBacken
       for (auto& sequence : over) EndEarly(*sequence);
       const bool any_ended = StepAll();
       lock.lock();
-      n_running_ = static_cast<int>(running_.size());
+      UpdateGauges();
       if (any_ended || awake_ || stopping_) continue;
       changed_.wait_until(lock, NextTime(), [this] { return awake_ || stopping_; });
     }
@@ -176,16 +179,46 @@ class ScriptedBackend::Impl : public std::enable_shared_from_this<ScriptedBacken
     for (auto& sequence : waiting_) Finish(*sequence, FinishReason::kCancelled);
   }
 
-  // Under mutex_.
-  void Admit() {
-    while (!waiting_.empty() && static_cast<int>(running_.size()) < limits_.max_running) {
-      running_.push_back(std::move(waiting_.front()));
-      waiting_.pop_front();
-      Sequence& sequence = *running_.back();
-      sequence.next = Clock::now() + sequence.rule->first_delay / sequence.rule->prompt_chunks;
-    }
-    n_running_ = static_cast<int>(running_.size());
+  // Interactive sequences stand before background ones in the queue and among the running ones, each kind by age.
+  template <typename Container>
+  static typename Container::iterator FirstBackground(Container& sequences) {
+    return std::find_if(sequences.begin(), sequences.end(),
+                        [](const auto& sequence) { return sequence->background(); });
   }
+
+  // Under mutex_. A background sequence makes room for an interactive one and goes on later where it was.
+  void Admit() {
+    while (!waiting_.empty()) {
+      const bool background = waiting_.front()->background();
+      if (background && !running_.empty() && !running_.front()->background()) break;
+      if (static_cast<int>(running_.size()) >= limits_.max_running) {
+        if (background || !running_.back()->background()) break;
+        waiting_.insert(FirstBackground(waiting_), std::move(running_.back()));
+        running_.pop_back();
+      }
+      std::unique_ptr<Sequence> next = std::move(waiting_.front());
+      waiting_.pop_front();
+      next->next = Clock::now() + next->rule->first_delay / next->rule->prompt_chunks;
+      running_.insert(background ? running_.end() : FirstBackground(running_), std::move(next));
+    }
+    UpdateGauges();
+  }
+
+  // Under mutex_.
+  void UpdateGauges() {
+    n_running_ = static_cast<int>(running_.size());
+    n_running_interactive_ = static_cast<int>(FirstBackground(running_) - running_.begin());
+  }
+
+  // Under mutex_: requests that count against the queue's limit for a new one.
+  size_t CountBefore(bool background) {
+    if (background) return waiting_.size() + static_cast<size_t>(n_running_);
+    return static_cast<size_t>(FirstBackground(waiting_) - waiting_.begin()) +
+           static_cast<size_t>(n_running_interactive_);
+  }
+
+  // It stands still while an interactive one runs.
+  bool IsPaused(const Sequence& sequence) const { return sequence.background() && !running_.front()->background(); }
 
   // Under mutex_: those in the queue that were cancelled or are late.
   std::vector<std::unique_ptr<Sequence>> TakeEndedWaiting() {
@@ -203,7 +236,7 @@ class ScriptedBackend::Impl : public std::enable_shared_from_this<ScriptedBacken
     auto next = Clock::now() + std::chrono::hours(1);
     for (const auto& sequence : running_) {
       next = std::min(next, sequence->deadline);
-      if (!sequence->hangs) next = std::min(next, sequence->next);
+      if (!sequence->hangs && !IsPaused(*sequence)) next = std::min(next, sequence->next);
     }
     for (const auto& sequence : waiting_) next = std::min(next, sequence->deadline);
     return next;
@@ -211,8 +244,9 @@ class ScriptedBackend::Impl : public std::enable_shared_from_this<ScriptedBacken
 
   bool StepAll() {
     bool any_ended = false;
+    const bool only_background = !running_.empty() && running_.front()->background();
     for (auto& sequence : running_) {
-      if (!Step(*sequence)) continue;
+      if (!Step(*sequence, sequence->background() && !only_background)) continue;
       sequence.reset();
       any_ended = true;
     }
@@ -220,14 +254,14 @@ class ScriptedBackend::Impl : public std::enable_shared_from_this<ScriptedBacken
     return any_ended;
   }
 
-  // Takes at most one step; true when the sequence is over.
-  bool Step(Sequence& sequence) {
+  // Takes at most one step, none when it is paused; true when the sequence is over.
+  bool Step(Sequence& sequence, bool paused) {
     const auto now = Clock::now();
     if (sequence.stream->cancelled() || sequence.deadline <= now) {
       EndEarly(sequence);
       return true;
     }
-    if (sequence.hangs || sequence.next > now) return false;
+    if (paused || sequence.hangs || sequence.next > now) return false;
     return sequence.prompt_done ? SendToken(sequence) : ReadPrompt(sequence);
   }
 
@@ -386,6 +420,7 @@ class ScriptedBackend::Impl : public std::enable_shared_from_this<ScriptedBacken
   bool stopping_ = false;
   bool draining_ = false;
   int n_running_ = 0;
+  int n_running_interactive_ = 0;
   size_t n_submitted_ = 0;
   std::vector<int> uses_;  // per rule
   std::deque<std::unique_ptr<Sequence>> waiting_;

@@ -267,6 +267,29 @@ TEST(ScriptedBackend, ScriptMistakesAreNamed) {
   EXPECT_FALSE(ScriptedBackend::Create(std::string(100000, '['), kTokenizer));
 }
 
+TEST(ScriptedBackend, BackgroundWaitsForInteractiveOnes) {
+  EngineLimits limits;
+  limits.max_running = 1;
+  auto backend = ScriptedBackend::Create(R"({"rules":[{"match":"hang","fault":{"kind":"hang"}},
+    {"text":"abcdefgh","delay_ms":5}]})",
+                                         kTokenizer, limits)
+                     .value();
+  GenerateRequest slow = Ask("x", 100);
+  slow.priority = Priority::kBackground;
+  Collector background, first;
+  auto running = backend->Submit(slow, background.Sink()).value();
+  ASSERT_TRUE(background.WaitTokens(2));
+  auto hanging = backend->Submit(Ask("hang", 5), first.Sink()).value();
+  while (backend->stats().n_waiting == 0) std::this_thread::sleep_for(milliseconds(1));
+  const size_t n_tokens = background.ids().size();
+  std::this_thread::sleep_for(milliseconds(50));
+  EXPECT_LE(background.ids().size(), n_tokens + 1) << "one may have been under way";
+  EXPECT_FALSE(background.finished());
+  hanging.Cancel();
+  ASSERT_TRUE(background.WaitFinished());
+  EXPECT_EQ(background.ids().size(), 9U) << "and goes on where it was";
+}
+
 TEST(ScriptedBackend, RefusesRequestsOutOfRange) {
   auto backend = Make(R"({"rules":[{"text":"a"}]})");
   const auto refused = [&](auto change, const char* expected) {

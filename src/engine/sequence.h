@@ -38,6 +38,7 @@ struct Sequence {
   Sequence(uint64_t sequence_id, GenerateRequest checked, int vocab_size)
       : id(sequence_id), request(std::move(checked)), tokens(request.prompt), sampler(request, vocab_size) {}
 
+  bool background() const { return request.priority == Priority::kBackground; }
   int n_prompt() const { return static_cast<int>(request.prompt.size()); }
   int n_tokens() const { return static_cast<int>(tokens.size()); }
   int n_generated() const { return n_tokens() - n_prompt(); }
