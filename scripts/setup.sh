@@ -11,7 +11,7 @@ build_packages=(
   g++ cmake ninja-build pkg-config make git ccache curl python3
   libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev libssl-dev zlib1g-dev
   libfmt-dev libspdlog-dev prometheus-cpp-dev libtomlplusplus-dev libcli11-dev libutf8proc-dev
-  libgtest-dev libbenchmark-dev
+  libsqlite3-dev libgtest-dev libbenchmark-dev
 )
 mapfile -t fuzz_compiler <scripts/fuzz_compiler.txt
 test_packages=(python3-venv "${fuzz_compiler[@]}")

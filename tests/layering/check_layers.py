@@ -10,6 +10,7 @@ import sys
 
 ARROWS = {
     "base": [],
+    "store": ["base"],
     "tensor": ["base"],
     "kernels": ["tensor", "base"],
     "tokenizer": ["base"],
@@ -18,12 +19,12 @@ ARROWS = {
     "engine": ["model", "kernels", "tensor", "grammar", "tokenizer", "base"],
     "upstream": ["engine", "grammar", "tokenizer", "base"],
     "chat": ["grammar", "tokenizer", "base"],
-    "accounts": ["base"],
-    "api": ["engine", "chat", "grammar", "tokenizer", "base"],
+    "accounts": ["store", "base"],
+    "api": ["engine", "chat", "grammar", "tokenizer", "store", "base"],
     "server": ["api", "accounts", "engine", "chat", "tokenizer", "base"],
     "agent": ["chat", "base"],
-    "cli": ["server", "api", "agent", "accounts", "upstream", "engine", "model", "kernels", "tensor", "chat", "grammar", "tokenizer",
-            "base"],
+    "cli": ["server", "api", "agent", "accounts", "store", "upstream", "engine", "model", "kernels", "tensor", "chat", "grammar",
+            "tokenizer", "base"],
 }
 # Nothing above the engine looks past its face; cli builds the objects and may.
 ENGINE_ONLY = {"chat", "api", "server", "agent"}
