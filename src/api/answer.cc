@@ -62,6 +62,7 @@ void Answer::Start(std::vector<engine::GenerateRequest> requests) {
                                        std::move(callbacks));
   cancelled_.assign(requests.size(), 0);
   for (engine::GenerateRequest& request : requests) {
+    request.priority = exchange_->priority();
     const Result<void> submitted = generations_->Submit(*model_->backend, std::move(request));
     if (!submitted) {
       FailRequest(FromStatus(submitted.error()));

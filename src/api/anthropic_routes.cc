@@ -7,6 +7,7 @@
 #include "api/json_writer.h"
 #include "api/model_list.h"
 #include "api/request_body.h"
+#include "api/request_shapes.h"
 #include "api/service_context.h"
 
 namespace quern::api {
@@ -52,9 +53,10 @@ constexpr Mount kMounts[] = {
 constexpr Mount kPrefixedMounts[] = {{"/anthropic", RoutePrefix::kBare}, {"/apps/anthropic", RoutePrefix::kBare}};
 
 constexpr Route kRoutes[] = {
-    {"anthropic.messages", "POST", "/v1/messages", kMounts, &kAnthropicDialect, Messages, "Answer a conversation"},
+    {"anthropic.messages", "POST", "/v1/messages", kMounts, &kAnthropicDialect, Messages, "Answer a conversation",
+     false, &kAnthropicShape},
     {"anthropic.count_tokens", "POST", "/v1/messages/count_tokens", kMounts, &kAnthropicDialect, CountTokens,
-     "Count a conversation's tokens"},
+     "Count a conversation's tokens", false, &kAnthropicShape},
     {"anthropic.models.list", "GET", "/v1/models", kPrefixedMounts, &kAnthropicDialect, ListModels, "List the models"},
     {"anthropic.models.get", "GET", "/v1/models/{id...}", kPrefixedMounts, &kAnthropicDialect, GetModel,
      "Describe a model"},

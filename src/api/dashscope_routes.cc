@@ -9,6 +9,7 @@
 #include "api/json_writer.h"
 #include "api/query.h"
 #include "api/request_body.h"
+#include "api/request_shapes.h"
 #include "api/service_context.h"
 
 namespace quern::api {
@@ -145,8 +146,9 @@ constexpr Mount kMounts[] = {{"/api/v1", RoutePrefix::kCompatibleMode}};
 
 constexpr Route kRoutes[] = {
     {"dashscope.generation", "POST", "/services/aigc/text-generation/generation", kMounts, &kDashScopeDialect,
-     Generation, "Generate text, native protocol"},
-    {"dashscope.tokenizer", "POST", "/tokenizer", kMounts, &kDashScopeDialect, Tokenizer, "Tokenize a prompt"},
+     Generation, "Generate text, native protocol", false, &kDashScopeShape},
+    {"dashscope.tokenizer", "POST", "/tokenizer", kMounts, &kDashScopeDialect, Tokenizer, "Tokenize a prompt", false,
+     &kDashScopeTokenizerShape},
     {"dashscope.tasks.get", "GET", "/tasks/{id}", kMounts, &kDashScopeDialect, GetTask, "Look up a task"},
     {"dashscope.models.list", "GET", "/models", kMounts, &kDashScopeDialect, ListModels, "List the models, paged"},
 };

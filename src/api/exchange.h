@@ -12,8 +12,11 @@
 #include "api/http.h"
 #include "api/limits.h"
 #include "api/metrics.h"
+#include "engine/engine.h"
 
 namespace quern::api {
+
+struct Shape;  // api/shape.h
 
 // Which of the mounted prefixes the request came under; some defaults depend on it.
 enum class RoutePrefix { kV1, kBare, kCompatibleMode, kOpenAi };
@@ -30,6 +33,9 @@ class Exchange {
     RoutePrefix prefix = RoutePrefix::kV1;
     std::string route;                         // label for metrics, e.g. "chat.completions"
     const Dialect* dialect = &kOpenAiDialect;  // shape of errors; outlives the exchange
+    std::string owner;                         // whose what the request leaves here is; empty = a caller without a key
+    engine::Priority priority = engine::Priority::kInteractive;
+    const Shape* body = nullptr;  // that the route's table gives its JSON body; null = any object
   };
 
   explicit Exchange(Setup setup);
@@ -47,6 +53,9 @@ class Exchange {
   const std::string& request_id() const { return request_id_; }
   const std::string& route() const { return setup_.route; }
   const Dialect& dialect() const { return *setup_.dialect; }
+  const std::string& owner() const { return setup_.owner; }
+  engine::Priority priority() const { return setup_.priority; }
+  const Shape* body_shape() const { return setup_.body; }
 
   // ---- a whole answer ----
   void SendJson(int status, std::string json);

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "api/ids.h"
+#include "api/request_shapes.h"
 
 namespace quern::api {
 
@@ -172,27 +173,28 @@ ApiResult<void> ReadStreamOptions(const ObjectReader& body, GenerationFields& fi
 ApiResult<void> ReadSampling(const ObjectReader& body, const engine::SamplingDefaults& defaults, FieldsFor kind,
                              engine::SamplingParams& out) {
   const bool chat = kind == FieldsFor::kChat;
-  QUERN_API_ASSIGN(const auto temperature, body.Number("temperature", 0, 2));
+  QUERN_API_TRY(CheckShape(body, kSamplingShape));
+  QUERN_API_ASSIGN(const auto temperature, body.Number("temperature"));
   out.temperature = static_cast<float>(temperature.value_or(chat ? defaults.temperature : 1.0F));
-  QUERN_API_ASSIGN(const auto top_p, body.Number("top_p", 0, 1));
+  QUERN_API_ASSIGN(const auto top_p, body.Number("top_p"));
   out.top_p = static_cast<float>(top_p.value_or(chat ? defaults.top_p : 1.0F));
   if (out.top_p <= 0) {
     // OpenAI takes 0 for "only the best token".
     out.top_p = 1;
     out.temperature = 0;
   }
-  QUERN_API_ASSIGN(const auto top_k, body.Int("top_k", -1, std::numeric_limits<int32_t>::max()));
+  QUERN_API_ASSIGN(const auto top_k, body.Int("top_k"));
   out.top_k = static_cast<int>(top_k.value_or(chat ? defaults.top_k : 0));
   if (out.top_k < 0 || out.top_k > 100) out.top_k = 0;  // Model Studio: beyond 100 it is off
-  QUERN_API_ASSIGN(const auto min_p, body.Number("min_p", 0, 1));
+  QUERN_API_ASSIGN(const auto min_p, body.Number("min_p"));
   out.min_p = static_cast<float>(min_p.value_or(chat ? defaults.min_p : 0.0F));
-  QUERN_API_ASSIGN(const auto presence, body.Number("presence_penalty", -2, 2));
+  QUERN_API_ASSIGN(const auto presence, body.Number("presence_penalty"));
   out.presence_penalty = static_cast<float>(presence.value_or(0));
-  QUERN_API_ASSIGN(const auto frequency, body.Number("frequency_penalty", -2, 2));
+  QUERN_API_ASSIGN(const auto frequency, body.Number("frequency_penalty"));
   out.frequency_penalty = static_cast<float>(frequency.value_or(0));
   out.repetition_penalty = chat ? defaults.repetition_penalty : 1.0F;
   for (const char* name : {"repeat_penalty", "repetition_penalty"}) {
-    QUERN_API_ASSIGN(const auto repetition, body.Number(name, 0, 100));
+    QUERN_API_ASSIGN(const auto repetition, body.Number(name));
     if (!repetition) continue;
     if (!(static_cast<float>(*repetition) > 0)) {
       const std::string path = body.PathOf(name);
@@ -201,7 +203,7 @@ ApiResult<void> ReadSampling(const ObjectReader& body, const engine::SamplingDef
     }
     out.repetition_penalty = static_cast<float>(*repetition);
   }
-  QUERN_API_ASSIGN(const auto seed, body.Int("seed", 0, std::numeric_limits<int64_t>::max()));
+  QUERN_API_ASSIGN(const auto seed, body.Int("seed"));
   out.seed = seed ? static_cast<uint64_t>(*seed) : RandomSeed();
   return {};
 }

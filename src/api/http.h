@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,12 +17,21 @@ struct Header {
   std::string value;
 };
 
+// Takes a body that is too large to be held in memory, piece by piece as it arrives. Connection's strand only.
+class BodyTaker {
+ public:
+  virtual ~BodyTaker() = default;
+  // False when no more is wanted: the request is then answered without the rest.
+  virtual bool Take(std::string_view bytes) = 0;
+};
+
 struct HttpRequest {
-  std::string method;           // as sent, upper case by convention
-  std::string path;             // without query, not percent-decoded
-  std::string query;            // after '?', may be empty
-  std::vector<Header> headers;  // in order
-  std::string body;             // content codings already removed
+  std::string method;                 // as sent, upper case by convention
+  std::string path;                   // without query, not percent-decoded
+  std::string query;                  // after '?', may be empty
+  std::vector<Header> headers;        // in order
+  std::string body;                   // content codings already removed
+  std::shared_ptr<BodyTaker> upload;  // has taken the body instead, of routes that are uploads
 
   // Value of the first header with this lower-case name, or empty.
   std::string_view Find(std::string_view name) const {
@@ -60,6 +70,9 @@ class ResponseSink {
   // fn runs at most once, when the peer has closed its sending side while a stream is under way. It may still read, or
   // be gone: only a write finds out, so fn should write what a reader passes over (a keep-alive).
   virtual void OnHalfClosed(std::function<void()> fn) = 0;
+
+  // fn runs once, soon after everything that was written has been taken by the peer's socket.
+  virtual void OnDrained(std::function<void()> fn) = 0;
 
   // fn runs once when the peer went away before the response was complete. Nothing may be sent from then on; what is
   // sent anyway is dropped.

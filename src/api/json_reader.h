@@ -5,6 +5,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,8 +33,10 @@ class ObjectReader {
 
   // Absent gives nullopt or nullptr; a wrong kind or a value outside [min, max] gives 400 naming the path.
   ApiResult<std::optional<bool>> Bool(std::string_view name) const;
-  ApiResult<std::optional<int64_t>> Int(std::string_view name, int64_t min, int64_t max) const;
-  ApiResult<std::optional<double>> Number(std::string_view name, double min, double max) const;
+  ApiResult<std::optional<int64_t>> Int(std::string_view name, int64_t min = std::numeric_limits<int64_t>::min(),
+                                        int64_t max = std::numeric_limits<int64_t>::max()) const;
+  ApiResult<std::optional<double>> Number(std::string_view name, double min = -std::numeric_limits<double>::infinity(),
+                                          double max = std::numeric_limits<double>::infinity()) const;
   ApiResult<std::optional<std::string_view>> String(std::string_view name) const;
   ApiResult<const boost::json::object*> Object(std::string_view name) const;
   ApiResult<const boost::json::array*> Array(std::string_view name) const;

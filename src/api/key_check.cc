@@ -1,7 +1,11 @@
 #include "api/key_check.h"
 
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/sha.h>
+
+#include "base/check.h"
 
 namespace quern::api {
 
@@ -41,10 +45,15 @@ KeyCheck::Digest KeyCheck::Hash(std::string_view key) {
   return digest;
 }
 
-std::string KeyCheck::OwnerOf(const HttpRequest& request) {
+std::string KeyCheck::OwnerOf(const HttpRequest& request, std::string_view salt) {
   const std::string_view key = PresentedKey(request);
   if (key.empty()) return {};
-  const Digest digest = Hash(key);
+  Digest digest;
+  unsigned int n_bytes = 0;
+  const unsigned char* const made =
+      HMAC(EVP_sha256(), salt.data(), static_cast<int>(salt.size()), reinterpret_cast<const unsigned char*>(key.data()),
+           key.size(), digest.data(), &n_bytes);
+  QUERN_CHECK(made != nullptr && n_bytes == digest.size());
   return {digest.begin(), digest.end()};
 }
 

@@ -21,8 +21,9 @@ class KeyCheck {
   // Authorization: Bearer, x-api-key or api-key, in this order. With no keys everybody is allowed.
   Verdict Check(const HttpRequest& request) const;
 
-  // Whose what this request leaves here is: a hash of the key it came with, valid or not; empty without a key.
-  static std::string OwnerOf(const HttpRequest& request);
+  // Whose what this request leaves here is: HMAC-SHA-256 of the key it came with, valid or not, under the storage's own
+  // salt, so that a copy of the storage is no list of hashes to try keys on; empty without a key.
+  static std::string OwnerOf(const HttpRequest& request, std::string_view salt);
 
  private:
   using Digest = std::array<uint8_t, 32>;

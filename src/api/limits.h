@@ -28,8 +28,19 @@ struct Limits {
   std::chrono::milliseconds keep_alive_interval{5'000};  // silence in a stream before something is sent
 
   // ---- what is kept ----
-  std::chrono::milliseconds response_retention = std::chrono::hours(7 * 24);  // answers of the Responses API
+  std::chrono::milliseconds response_retention = std::chrono::hours(7 * 24);  // responses and stored chat completions
   size_t max_stored_bytes = 256ULL << 20;                                     // of these; the oldest make room
+
+  // ---- files and batches ----
+  size_t max_file_bytes = 500ULL << 20;                                    // of one upload; passing it is 413
+  size_t max_files = 10'000;                                               // of one key
+  uint64_t max_files_bytes = 100ULL << 30;                                 // of one key, together
+  int max_uploads = 8;                                                     // at once; passing it is 503
+  std::chrono::milliseconds file_retention = std::chrono::hours(30 * 24);  // files, and batches after their end
+  size_t max_batch_lines = 50'000;
+  size_t max_batch_line_bytes = 6ULL << 20;
+  size_t max_open_batches = 100;  // of one key, not over yet
+  int batch_parallel = 4;         // requests of batches computed at once, while nobody waits for an answer
 
   // ---- JSON and its contents ----
   int max_json_depth = 128;

@@ -10,6 +10,7 @@
 #include "api/openai_routes.h"
 #include "api/query.h"
 #include "api/request_body.h"
+#include "api/request_shapes.h"
 #include "api/service_context.h"
 #include "base/utf8.h"
 
@@ -230,14 +231,18 @@ void Load(const Call& call) {
 }
 
 constexpr Route kRoutes[] = {
-    {"llamacpp.completion", "POST", "/completion", kRootMount, &kLlamaCppDialect, Completion, "Continue a text"},
-    {"llamacpp.infill", "POST", "/infill", kRootMount, &kLlamaCppDialect, Infill, "Fill in code at the cursor"},
-    {"tokenize", "POST", "/tokenize", kRootMount, &kLlamaCppDialect, Tokenize, "Text or messages to token ids"},
-    {"detokenize", "POST", "/detokenize", kRootMount, &kLlamaCppDialect, Detokenize, "Token ids to text"},
+    {"llamacpp.completion", "POST", "/completion", kRootMount, &kLlamaCppDialect, Completion, "Continue a text", false,
+     &kLlamaCppCompletionShape},
+    {"llamacpp.infill", "POST", "/infill", kRootMount, &kLlamaCppDialect, Infill, "Fill in code at the cursor", false,
+     &kInfillShape},
+    {"tokenize", "POST", "/tokenize", kRootMount, &kLlamaCppDialect, Tokenize, "Text or messages to token ids", false,
+     &kTokenizeShape},
+    {"detokenize", "POST", "/detokenize", kRootMount, &kLlamaCppDialect, Detokenize, "Token ids to text", false,
+     &kDetokenizeShape},
     {"apply_template", "POST", "/apply-template", kRootMount, &kLlamaCppDialect, ApplyTemplate,
-     "Messages to prompt text"},
+     "Messages to prompt text", false, &kTemplateShape},
     {"chat.input_tokens", "POST", "/chat/completions/input_tokens", kOpenAiMounts, &kOpenAiDialect, InputTokens,
-     "Count a conversation's tokens"},
+     "Count a conversation's tokens", false, &kTemplateShape},
     {"llamacpp.props", "GET", "/props", kRootMount, &kLlamaCppDialect, Props, "The model's settings"},
     {"llamacpp.slots", "GET", "/slots", kRootMount, &kLlamaCppDialect, Slots, "What is being computed"},
     {"version", "GET", "/version", kRootMount, &kLlamaCppDialect, Version, "The server's version", true},

@@ -1,5 +1,6 @@
 #include "api/metrics.h"
 
+#include <fmt/core.h>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
@@ -7,6 +8,7 @@
 #include <prometheus/text_serializer.h>
 
 #include <atomic>
+#include <cstdio>
 
 #include "api/served_model.h"
 
@@ -53,6 +55,11 @@ struct Metrics::Impl {
       pm::BuildCounter().Name("quern_tokens_total").Help("Tokens billed, by route and kind.").Register(registry);
   pm::Gauge& connections =
       pm::BuildGauge().Name("quern_connections").Help("Open connections.").Register(registry).Add({});
+  pm::Counter& keep_failures = pm::BuildCounter()
+                                   .Name("quern_keep_failures_total")
+                                   .Help("Answers that were to be kept and could not be.")
+                                   .Register(registry)
+                                   .Add({});
   std::atomic<int> n_active{0};
 };
 
@@ -80,6 +87,11 @@ void Metrics::ObserveFirstToken(std::string_view route, double seconds) {
 }
 
 void Metrics::SetConnections(size_t n_open) { impl_->connections.Set(static_cast<double>(n_open)); }
+
+void Metrics::CountKeepFailure(const Status& error) {
+  impl_->keep_failures.Increment();
+  fmt::print(stderr, "an answer could not be kept: {}\n", error.ToString());
+}
 
 std::string Metrics::Render(const ModelRegistry& models) const {
   // Backends keep their own totals, so they are copied into a registry of the moment rather than kept twice.

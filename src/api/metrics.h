@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/status.h"
+
 namespace quern::api {
 
 class ModelRegistry;
@@ -26,6 +28,8 @@ class Metrics {
   void CountTokens(std::string_view route, int n_prompt, int n_cached, int n_generated);
   void ObserveFirstToken(std::string_view route, double seconds);
   void SetConnections(size_t n_open);
+  // An answer was given but could not be kept as its caller had asked; also said on standard error.
+  void CountKeepFailure(const Status& error);
 
   // Prometheus text format 0.0.4; the figures of the models' backends are read now.
   std::string Render(const ModelRegistry& models) const;

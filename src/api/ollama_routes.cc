@@ -10,6 +10,7 @@
 #include "api/ollama_chat.h"
 #include "api/ollama_writer.h"
 #include "api/request_body.h"
+#include "api/request_shapes.h"
 #include "api/service_context.h"
 
 namespace quern::api {
@@ -126,10 +127,13 @@ void Version(const Call& call) { call.exchange->SendJson(200, R"({"version":"0.1
 constexpr Mount kMounts[] = {{"/api", RoutePrefix::kBare}};
 
 constexpr Route kRoutes[] = {
-    {"ollama.chat", "POST", "/chat", kMounts, &kOllamaDialect, Chat, "Answer a conversation (Ollama)"},
-    {"ollama.generate", "POST", "/generate", kMounts, &kOllamaDialect, Generate, "Answer a prompt (Ollama)"},
+    {"ollama.chat", "POST", "/chat", kMounts, &kOllamaDialect, Chat, "Answer a conversation (Ollama)", false,
+     &kOllamaChatShape},
+    {"ollama.generate", "POST", "/generate", kMounts, &kOllamaDialect, Generate, "Answer a prompt (Ollama)", false,
+     &kOllamaGenerateShape},
     {"ollama.tags", "GET", "/tags", kMounts, &kOllamaDialect, Tags, "List the models (Ollama)"},
-    {"ollama.show", "POST", "/show", kMounts, &kOllamaDialect, Show, "Describe a model (Ollama)"},
+    {"ollama.show", "POST", "/show", kMounts, &kOllamaDialect, Show, "Describe a model (Ollama)", false,
+     &kOllamaShowShape},
     {"ollama.ps", "GET", "/ps", kMounts, &kOllamaDialect, Running, "List the loaded models (Ollama)"},
     {"ollama.version", "GET", "/version", kMounts, &kOllamaDialect, Version, "The protocol's version (Ollama)", true},
 };

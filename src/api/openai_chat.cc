@@ -67,7 +67,6 @@ ApiResult<void> RefuseUnsupported(const ObjectReader& body) {
                            "invalid_type"));
     }
   }
-  QUERN_API_TRY(body.Bool("store"));
   return {};
 }
 

@@ -9,7 +9,9 @@
 #include "api/openai_completion_writer.h"
 #include "api/openai_completions.h"
 #include "api/request_body.h"
+#include "api/request_shapes.h"
 #include "api/service_context.h"
+#include "api/stored_chat.h"
 
 namespace quern::api {
 
@@ -19,14 +21,19 @@ void Chat(const Call& call) {
   Exchange& exchange = *call.exchange;
   if (!call.service.Admit(exchange)) return;
   std::shared_ptr<const ServedModel> model;
+  std::optional<StoredChatRequest> store;
   ApiResult<ChatRequest> request = [&]() -> ApiResult<ChatRequest> {
     QUERN_API_ASSIGN(const boost::json::value document, ReadBody(exchange));
     const ObjectReader body(document.get_object(), "");
     QUERN_API_ASSIGN(model, ReadModel(body, *call.service.models));
-    return ReadChatRequest(body, *model, exchange.limits(), exchange.prefix());
+    QUERN_API_ASSIGN(ChatRequest chat, ReadChatRequest(body, *model, exchange.limits(), exchange.prefix()));
+    QUERN_API_ASSIGN(store, ReadStore(body));
+    return chat;
   }();
   if (!request) return exchange.SendError(request.error());
-  AnswerChat(call.exchange, std::move(model), std::move(*request), NewOpenAiChatWriter());
+  std::unique_ptr<ChatWriter> writer = NewOpenAiChatWriter();
+  if (store) writer = NewStoringChatWriter(std::move(writer), *std::move(store), call.service.kept);
+  AnswerChat(call.exchange, std::move(model), std::move(*request), std::move(writer));
 }
 
 void CompletionsAs(const Call& call, CompletionShape shape) {
@@ -47,9 +54,12 @@ void Completions(const Call& call) { CompletionsAs(call, CompletionShape::kText)
 void Fim(const Call& call) { CompletionsAs(call, CompletionShape::kFim); }
 
 constexpr Route kRoutes[] = {
-    {"chat.completions", "POST", "/chat/completions", kOpenAiMounts, &kOpenAiDialect, Chat, "Answer a conversation"},
-    {"completions", "POST", "/completions", kOpenAiMounts, &kOpenAiDialect, Completions, "Continue a text"},
-    {"fim.completions", "POST", "/fim/completions", kOpenAiMounts, &kOpenAiDialect, Fim, "Fill in the middle"},
+    {"chat.completions", "POST", "/chat/completions", kOpenAiMounts, &kOpenAiDialect, Chat, "Answer a conversation",
+     false, &kChatShape},
+    {"completions", "POST", "/completions", kOpenAiMounts, &kOpenAiDialect, Completions, "Continue a text", false,
+     &kCompletionShape},
+    {"fim.completions", "POST", "/fim/completions", kOpenAiMounts, &kOpenAiDialect, Fim, "Fill in the middle", false,
+     &kCompletionShape},
     {"models.list", "GET", "/models", kOpenAiMounts, &kOpenAiDialect, ListModels, "List the models"},
     {"models.get", "GET", "/models/{id...}", kOpenAiMounts, &kOpenAiDialect, GetModel, "Describe a model"},
 };

@@ -4,10 +4,15 @@
 #include <map>
 
 #include "api/json_writer.h"
+#include "api/shape.h"
 
 namespace quern::api {
 
 namespace {
+
+constexpr std::string_view kUploadSchema =
+    R"({"type":"object","properties":{"file":{"type":"string","contentMediaType":"application/octet-stream"},)"
+    R"("purpose":{"type":"string","enum":["batch"]}},"required":["file","purpose"]})";
 
 struct Operation {
   const Route* route;
@@ -64,9 +69,13 @@ void WriteOperation(JsonWriter& json, const Operation& operation, const std::vec
     json.EndArray();
   }
   if (route.method == "POST") {
-    json.Key("requestBody").BeginObject().Key("required").Bool(true).Key("content").BeginObject();
-    json.Key("application/json").BeginObject().Key("schema");
-    json.Raw(route.request_schema.empty() ? R"({"type":"object"})" : route.request_schema);
+    const bool is_upload = route.begin_upload != nullptr;
+    // A POST without a shape (a cancellation) takes a body and needs none.
+    json.Key("requestBody").BeginObject().Key("required").Bool(is_upload || route.body != nullptr);
+    json.Key("content").BeginObject().Key(is_upload ? "multipart/form-data" : "application/json").BeginObject();
+    json.Key("schema").Raw(is_upload               ? std::string(kUploadSchema)
+                           : route.body == nullptr ? R"({"type":"object"})"
+                                                   : JsonSchemaOf(*route.body));
     json.EndObject().EndObject().EndObject();
   }
   json.Key("responses").BeginObject();

@@ -8,7 +8,7 @@
 namespace quern::api {
 
 // Every operation under every mount; operation ids are the routes' names, with the mount behind them where it is not
-// the first. Bodies are described as far as the routes' request_schema says.
+// the first. Bodies are described by the shapes that requests are checked against.
 std::string OpenApiJson(const RouteTable& table);
 
 }  // namespace quern::api

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "api/json_reader.h"
+#include "api/shape.h"
 #include "base/json.h"
 #include "base/utf8.h"
 
@@ -48,6 +49,9 @@ ApiResult<boost::json::value> ReadBody(Exchange& exchange) {
                                      "instead.",
                                      JsonKindName(document)),
                          "invalid_json"));
+  }
+  if (const Shape* shape = exchange.body_shape()) {
+    QUERN_API_TRY(CheckShape(ObjectReader(document.get_object(), ""), *shape));
   }
   return document;
 }

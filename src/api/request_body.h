@@ -8,8 +8,8 @@
 
 namespace quern::api {
 
-// Checks content-type and charset, parses within the limits, and frees the text. The value is an object. Errors: 400
-// (content type, charset, syntax, depth, not an object).
+// Checks content-type and charset, parses within the limits, frees the text, and checks the route's shape. The value is
+// an object. Errors: 400 (content type, charset, syntax, depth, not an object, a field that does not fit the shape).
 ApiResult<boost::json::value> ReadBody(Exchange& exchange);
 
 }  // namespace quern::api

@@ -32,6 +32,7 @@ constexpr std::string_view kScript = R"({"context_length":8192,"rules":[
   {"match":"call it","text":"Yes.\n<tool_call>\n<function=write_file>\n<parameter=path>\na.py\n</parameter>\n<parameter=n>\n3\n</parameter>\n</function>\n</tool_call>"},
   {"match":"call twice","text":"<tool_call>\n<function=write_file>\n<parameter=path>\n1\n</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=write_file>\n<parameter=path>\n2\n</parameter>\n</function>\n</tool_call>"},
   {"match":"patch it","text":"<tool_call>\n<function=apply_patch>\n<parameter=input>\n*** Begin \"Patch\"\n</parameter>\n</function>\n</tool_call>"},
+  {"match":"digits","text":"<tool_call>\n<function=code>\n<parameter=input>\nab12cd345\n</parameter>\n</function>\n</tool_call>"},
   {"match":"cut it","text":"<tool_call>\n<function=write_file>\n<parameter=content>\nabcdefghij"},
   {"match":"fault","text":"abcdef","fault":{"kind":"error","at":3,"message":"boom"}},
   {"match":"gone","text":"abcdef","fault":{"kind":"drop","at":3,"message":"peer away"}},
@@ -49,7 +50,7 @@ class Responses : public testing::Test {
   std::expected<ResponsesRequest, std::string> Read(std::string_view body) {
     const json::value document = json::parse(body);
     ApiResult<ResponsesRequest> request =
-        ReadResponsesRequest(ObjectReader(document.get_object(), ""), *served_.model(), Limits(), {store_, "me"});
+        ReadResponsesRequest(ObjectReader(document.get_object(), ""), *served_.model(), Limits(), {*store_, "me"});
     if (!request) return std::unexpected(request.error().message);
     return *std::move(request);
   }
@@ -60,7 +61,8 @@ class Responses : public testing::Test {
   }
 
   ScriptedService served_{kScript};
-  MemoryResponseStore store_{std::chrono::hours(1), 1 << 20};
+  std::shared_ptr<KeptItems> store_ =
+      KeptItems::Create(store::Database::Open("").value(), std::chrono::hours(1), 1 << 20).value();
 };
 
 std::string Types(const TestSink& sink, bool join_deltas = true) {
@@ -197,6 +199,24 @@ TEST_F(Responses, CustomToolsTakeAndGiveFreeText) {
   ASSERT_EQ(turns.size(), 3);
   EXPECT_EQ(turns[1].tool_calls[0].arguments, json::parse(R"({"input":"p\n"})"));
   EXPECT_EQ(turns[2].content, "done");
+}
+
+TEST_F(Responses, ACustomToolsRegexIsEnforced) {
+  const auto tool = [](const std::string& syntax, const std::string& definition) {
+    return R"("tools":[{"type":"custom","name":"code","format":{"type":"grammar","syntax":")" + syntax +
+           R"(","definition":)" + json::serialize(json::value(definition)) + "}}]";
+  };
+  for (const char* choice : {"", R"(,"tool_choice":"required")"}) {
+    const json::value item = Send(Ask("digits", tool("regex", "[0-9]{3}|x") + choice))->Json().at("output").at(0);
+    EXPECT_EQ(item.at("type"), "custom_tool_call");
+    EXPECT_EQ(item.at("input"), "123");
+  }
+  EXPECT_EQ(Send(Ask("digits", tool("lark", "start: /[0-9]+/")))->Json().at("output").at(0).at("input"), "ab12cd345")
+      << "told, not enforced";
+  const auto bad = Send(Ask("digits", tool("regex", "[0-9")));
+  EXPECT_EQ(bad->status, 400);
+  EXPECT_NE(bad->body.find("code"), std::string::npos) << bad->body;
+  EXPECT_EQ(Send(Ask("digits", tool("peg", "x")))->Json().at("error").at("param"), "tools[0].format.syntax");
 }
 
 TEST_F(Responses, ItemsBecomeTurns) {

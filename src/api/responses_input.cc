@@ -24,7 +24,9 @@ class ItemReader {
 
   // The whole conversation that an earlier answer ended.
   ApiResult<void> ReadPrevious(const std::string& id) {
-    const auto previous = stored_.store.Get(stored_.owner, id);
+    const auto found = stored_.store.Get(ItemKind::kResponse, stored_.owner, id);
+    if (!found) return Fail(FromStatus(found.error()));
+    const std::shared_ptr<const KeptItem>& previous = *found;
     if (!previous) {
       ApiError error =
           BadField("previous_response_id", fmt::format("Previous response with id '{}' not found.", id.substr(0, 100)),
@@ -162,8 +164,9 @@ class ItemReader {
 
   ApiResult<void> ReadReference(const ObjectReader& item) {
     QUERN_API_ASSIGN(const std::string_view id, item.NeedString("id"));
-    const auto holder = stored_.store.FindItem(stored_.owner, std::string(id));
-    if (holder) {
+    const auto found = stored_.store.FindByPart(stored_.owner, id);
+    if (!found) return Fail(FromStatus(found.error()));
+    if (const std::shared_ptr<const KeptItem>& holder = *found) {
       const json::value list = ParseStored(holder->output);
       for (const json::value& each : list.as_array()) {
         if (each.at("id").as_string() == id) return ReadItem(ObjectReader(each.as_object(), item.path()));

@@ -8,15 +8,15 @@
 #include "api/chat_request.h"
 #include "api/errors.h"
 #include "api/json_reader.h"
+#include "api/kept_items.h"
 #include "api/limits.h"
-#include "api/response_store.h"
 #include "api/served_model.h"
 
 namespace quern::api {
 
 // The answers that one caller has kept.
 struct StoredTurns {
-  ResponseStore& store;
+  KeptItems& store;
   std::string owner;
 };
 

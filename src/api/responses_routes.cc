@@ -10,6 +10,7 @@
 #include "api/json_writer.h"
 #include "api/query.h"
 #include "api/request_body.h"
+#include "api/request_shapes.h"
 #include "api/responses_request.h"
 #include "api/responses_writer.h"
 #include "api/service_context.h"
@@ -22,15 +23,14 @@ namespace json = boost::json;
 namespace {
 
 // Reads the body; nothing when the error was sent.
-std::optional<ResponsesRequest> ReadRequest(const Call& call, const std::string& owner,
-                                            std::shared_ptr<const ServedModel>& model) {
+std::optional<ResponsesRequest> ReadRequest(const Call& call, std::shared_ptr<const ServedModel>& model) {
   Exchange& exchange = *call.exchange;
   if (!call.service.Admit(exchange)) return std::nullopt;
   ApiResult<ResponsesRequest> request = [&]() -> ApiResult<ResponsesRequest> {
     QUERN_API_ASSIGN(const json::value document, ReadBody(exchange));
     const ObjectReader body(document.get_object(), "");
     QUERN_API_ASSIGN(model, ReadModel(body, *call.service.models));
-    return ReadResponsesRequest(body, *model, exchange.limits(), {*call.service.responses, owner});
+    return ReadResponsesRequest(body, *model, exchange.limits(), {*call.service.kept, exchange.owner()});
   }();
   if (request) return *std::move(request);
   exchange.SendError(request.error());
@@ -38,19 +38,17 @@ std::optional<ResponsesRequest> ReadRequest(const Call& call, const std::string&
 }
 
 void CreateResponse(const Call& call) {
-  std::string owner = KeyCheck::OwnerOf(call.exchange->request());
   std::shared_ptr<const ServedModel> model;
-  std::optional<ResponsesRequest> request = ReadRequest(call, owner, model);
+  std::optional<ResponsesRequest> request = ReadRequest(call, model);
   if (!request) return;
   AnswerChat(call.exchange, std::move(model), std::move(request->chat),
-             NewResponsesWriter(std::move(request->frame), call.service.responses, std::move(owner)));
+             NewResponsesWriter(std::move(request->frame), call.service.kept));
 }
 
 // Renders and encodes as for an answer, but asks nothing of the engine.
 void CountInputTokens(const Call& call) {
   std::shared_ptr<const ServedModel> model;
-  const std::string owner = KeyCheck::OwnerOf(call.exchange->request());
-  const std::optional<ResponsesRequest> request = ReadRequest(call, owner, model);
+  const std::optional<ResponsesRequest> request = ReadRequest(call, model);
   if (!request) return;
   const ApiResult<ChatPrompt> prompt = BuildChatPrompt(request->chat, *model, false);
   if (!prompt) return call.exchange->SendError(prompt.error());
@@ -69,23 +67,32 @@ void SendNotFound(const Call& call) {
   call.exchange->SendError(error);
 }
 
-std::shared_ptr<const StoredResponse> FindStored(const Call& call) {
-  return call.service.responses->Get(KeyCheck::OwnerOf(call.exchange->request()), call.params[0]);
+// Null when the error was sent.
+std::shared_ptr<const KeptItem> FindStored(const Call& call) {
+  const auto found = call.service.kept->Get(ItemKind::kResponse, call.exchange->owner(), call.params[0]);
+  if (!found) {
+    call.exchange->SendError(FromStatus(found.error()));
+  } else if (!*found) {
+    SendNotFound(call);
+  }
+  return found.value_or(nullptr);
 }
 
 void GetResponse(const Call& call) {
   const auto stored = FindStored(call);
-  if (!stored) return SendNotFound(call);
+  if (!stored) return;
   if (QueryValue(call.exchange->request().query, "stream") == "true") {
     return call.exchange->SendError(
         BadField("stream", "A kept response cannot be streamed again; ask for it without 'stream'.", "unsupported"));
   }
-  call.exchange->SendJson(200, stored->response);
+  call.exchange->SendJson(200, stored->object);
 }
 
 void DeleteResponse(const Call& call) {
   const std::string& id = call.params[0];
-  if (!call.service.responses->Delete(KeyCheck::OwnerOf(call.exchange->request()), id)) return SendNotFound(call);
+  const Result<bool> gone = call.service.kept->Delete(ItemKind::kResponse, call.exchange->owner(), id);
+  if (!gone) return call.exchange->SendError(FromStatus(gone.error()));
+  if (!*gone) return SendNotFound(call);
   JsonWriter out;
   out.BeginObject().Key("id").String(id).Key("object").String("response").Key("deleted").Bool(true).EndObject();
   call.exchange->SendJson(200, out.Take());
@@ -120,7 +127,7 @@ ApiResult<Page> ReadPage(std::string_view query) {
 
 void ListInputItems(const Call& call) {
   const auto stored = FindStored(call);
-  if (!stored) return SendNotFound(call);
+  if (!stored) return;
   const ApiResult<Page> page = ReadPage(call.exchange->request().query);
   if (!page) return call.exchange->SendError(page.error());
   json::value parsed = ParseStored(stored->input);
@@ -156,9 +163,10 @@ constexpr Mount kMounts[] = {{"/v1", RoutePrefix::kV1},
                              {"/api/v2/apps/protocols/compatible-mode/v1", RoutePrefix::kCompatibleMode}};
 
 constexpr Route kRoutes[] = {
-    {"responses.create", "POST", "/responses", kMounts, &kOpenAiDialect, CreateResponse, "Answer items"},
+    {"responses.create", "POST", "/responses", kMounts, &kOpenAiDialect, CreateResponse, "Answer items", false,
+     &kResponsesShape},
     {"responses.input_tokens", "POST", "/responses/input_tokens", kMounts, &kOpenAiDialect, CountInputTokens,
-     "Count the tokens of items"},
+     "Count the tokens of items", false, &kResponsesShape},
     {"responses.get", "GET", "/responses/{id}", kMounts, &kOpenAiDialect, GetResponse, "Get a kept response"},
     {"responses.delete", "DELETE", "/responses/{id}", kMounts, &kOpenAiDialect, DeleteResponse,
      "Forget a kept response"},

@@ -21,26 +21,47 @@ ApiResult<chat::Tool> ReadFlatFunction(const ObjectReader& tool) {
   return ReadFunctionTool(ObjectReader(function, tool.path()), kMaxAnthropicToolName);
 }
 
-// A custom tool takes free text, perhaps of a grammar, which the model is told of.
+struct CustomFormat {
+  std::string told;     // of the grammar, to the model
+  std::string pattern;  // that the text is held to; empty = any text
+};
+
+// {"type":"text"} or {"type":"grammar","syntax":"lark"|"regex","definition":...}. A regular expression is enforced. A
+// Lark grammar is only told: there is no way yet to keep its texts from holding what ends a call.
+ApiResult<CustomFormat> ReadCustomFormat(const ObjectReader& tool) {
+  CustomFormat read;
+  QUERN_API_ASSIGN(const json::object* format, tool.Object("format"));
+  if (format == nullptr) return read;
+  const ObjectReader reader(*format, tool.PathOf("format"));
+  QUERN_API_ASSIGN(const auto syntax, reader.String("syntax"));
+  QUERN_API_ASSIGN(const auto definition, reader.String("definition"));
+  if (!syntax || !definition) return read;
+  if (*syntax != "lark" && *syntax != "regex") {
+    const std::string path = reader.PathOf("syntax");
+    return Fail(BadField(
+        path,
+        fmt::format("Invalid value for '{}': '{}' is not one of 'lark' and 'regex'.", path, syntax->substr(0, 60)),
+        "invalid_value"));
+  }
+  read.told = fmt::format("\n\nThe input follows this {} grammar:\n{}", *syntax, *definition);
+  if (*syntax == "regex") read.pattern = fmt::format("^(?:{})$", *definition);
+  return read;
+}
+
+// A custom tool takes free text, perhaps of a form.
 ApiResult<chat::Tool> ReadCustomTool(const ObjectReader& tool) {
   QUERN_API_ASSIGN(const std::string_view name, tool.NeedString("name"));
-  QUERN_API_ASSIGN(const auto given, tool.String("description"));
-  QUERN_API_ASSIGN(const json::object* format, tool.Object("format"));
-  std::string description(given.value_or(""));
-  if (format != nullptr) {
-    const ObjectReader reader(*format, tool.PathOf("format"));
-    QUERN_API_ASSIGN(const auto syntax, reader.String("syntax"));
-    QUERN_API_ASSIGN(const auto definition, reader.String("definition"));
-    if (syntax && definition) {
-      description += fmt::format("\n\nThe input follows this {} grammar:\n{}", *syntax, *definition);
-    }
-  }
+  QUERN_API_ASSIGN(const auto description, tool.String("description"));
+  QUERN_API_ASSIGN(const CustomFormat format, ReadCustomFormat(tool));
+  json::object input{{"type", "string"}};
+  if (!format.pattern.empty()) input.emplace("pattern", format.pattern);
   json::object function;
   function.emplace("name", name);
-  function.emplace("description", description);
+  function.emplace("description", std::string(description.value_or("")) + format.told);
   function.emplace("parameters", json::object{{"type", "object"},
-                                              {"properties", {{"input", {{"type", "string"}}}}},
+                                              {"properties", {{"input", std::move(input)}}},
                                               {"required", json::array{"input"}}});
+  if (!format.pattern.empty()) function.emplace("strict", true);
   return ReadFunctionTool(ObjectReader(function, tool.path()), kMaxAnthropicToolName);
 }
 

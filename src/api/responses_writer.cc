@@ -53,8 +53,8 @@ struct Item {
 
 class ResponsesWriter final : public ChatWriter {
  public:
-  ResponsesWriter(ResponseFrame frame, std::shared_ptr<ResponseStore> store, std::string owner)
-      : frame_(std::move(frame)), store_(std::move(store)), owner_(std::move(owner)) {}
+  ResponsesWriter(ResponseFrame frame, std::shared_ptr<KeptItems> store)
+      : frame_(std::move(frame)), store_(std::move(store)) {}
 
   void Attach(Exchange& exchange, const ChatTurn& turn) override {
     exchange_ = &exchange;
@@ -168,7 +168,13 @@ class ResponsesWriter final : public ChatWriter {
 
   void Keep(const Outcome& outcome) {
     if (!frame_.store) return;
-    store_->Put(owner_, id_, {Response(outcome), std::move(frame_.input), Output(), std::move(item_ids_)});
+    KeptItem item{.object = Response(outcome),
+                  .input = std::move(frame_.input),
+                  .output = Output(),
+                  .part_ids = std::move(item_ids_),
+                  .model = turn_->request.fields.model_name};
+    const Result<void> kept = store_->Put(ItemKind::kResponse, exchange_->owner(), id_, item);
+    if (!kept) exchange_->metrics().CountKeepFailure(kept.error());
   }
 
   // ---- items ----
@@ -325,8 +331,7 @@ class ResponsesWriter final : public ChatWriter {
   }
 
   ResponseFrame frame_;
-  const std::shared_ptr<ResponseStore> store_;
-  const std::string owner_;
+  const std::shared_ptr<KeptItems> store_;
   const std::string id_ = "resp_" + NewHexId();
   const int64_t created_ = UnixSecondsNow();
   Exchange* exchange_ = nullptr;
@@ -343,9 +348,8 @@ class ResponsesWriter final : public ChatWriter {
 
 }  // namespace
 
-std::unique_ptr<ChatWriter> NewResponsesWriter(ResponseFrame frame, std::shared_ptr<ResponseStore> store,
-                                               std::string owner) {
-  return std::make_unique<ResponsesWriter>(std::move(frame), std::move(store), std::move(owner));
+std::unique_ptr<ChatWriter> NewResponsesWriter(ResponseFrame frame, std::shared_ptr<KeptItems> store) {
+  return std::make_unique<ResponsesWriter>(std::move(frame), std::move(store));
 }
 
 }  // namespace quern::api

@@ -9,9 +9,8 @@
 
 namespace quern::api {
 
-// For requests of one choice. owner: whose answer it is; it is put into the store, if the frame asks for it, before its
-// end is written.
-std::unique_ptr<ChatWriter> NewResponsesWriter(ResponseFrame frame, std::shared_ptr<ResponseStore> store,
-                                               std::string owner);
+// For requests of one choice. The answer is put into the store for the exchange's owner, if the frame asks for it,
+// before its end is written.
+std::unique_ptr<ChatWriter> NewResponsesWriter(ResponseFrame frame, std::shared_ptr<KeptItems> store);
 
 }  // namespace quern::api

@@ -16,6 +16,7 @@
 namespace quern::api {
 
 struct ServiceContext;
+struct Shape;  // api/shape.h
 
 // One request for a handler. Values in braces of the pattern, percent-decoded, in order; they are bytes from outside.
 struct Call {
@@ -40,9 +41,11 @@ struct Route {
   const Dialect* dialect;
   // Answers now or later, through call.exchange only. Runs on the connection's strand; exceptions become a 500.
   void (*handle)(const Call& call);
-  std::string_view summary;              // one line for /openapi.json
-  bool is_public = false;                // asks for no key
-  std::string_view request_schema = {};  // JSON Schema text of the body, for /openapi.json; empty = no body
+  std::string_view summary;     // one line for /openapi.json
+  bool is_public = false;       // asks for no key
+  const Shape* body = nullptr;  // of the JSON body, for /openapi.json
+  // Not null for uploads: takes a body whose head it is given. Without limits of its own on the sum of all bodies.
+  std::shared_ptr<BodyTaker> (*begin_upload)(const ServiceContext& service, const HttpRequest& head) = nullptr;
 };
 
 struct RouteMatch {

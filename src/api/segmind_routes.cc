@@ -6,6 +6,7 @@
 #include "api/openai_chat.h"
 #include "api/openai_chat_writer.h"
 #include "api/request_body.h"
+#include "api/request_shapes.h"
 #include "api/service_context.h"
 
 namespace quern::api {
@@ -50,9 +51,10 @@ void Flash(const Call& call) { Generate(call, "qwen3-coder-flash"); }
 constexpr Mount kMounts[] = {{"/v1", RoutePrefix::kV1}};
 
 constexpr Route kRoutes[] = {
-    {"segmind.plus", "POST", "/qwen3-coder-plus", kMounts, &kSegmindDialect, Plus, "Answer a conversation (Segmind)"},
-    {"segmind.flash", "POST", "/qwen3-coder-flash", kMounts, &kSegmindDialect, Flash,
-     "Answer a conversation (Segmind)"},
+    {"segmind.plus", "POST", "/qwen3-coder-plus", kMounts, &kSegmindDialect, Plus, "Answer a conversation (Segmind)",
+     false, &kSegmindShape},
+    {"segmind.flash", "POST", "/qwen3-coder-flash", kMounts, &kSegmindDialect, Flash, "Answer a conversation (Segmind)",
+     false, &kSegmindShape},
 };
 
 }  // namespace

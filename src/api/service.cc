@@ -5,18 +5,24 @@
 #include <array>
 
 #include "api/anthropic_routes.h"
+#include "api/batch_routes.h"
 #include "api/dashscope_routes.h"
+#include "api/file_routes.h"
 #include "api/llamacpp_routes.h"
 #include "api/ollama_routes.h"
 #include "api/openai_routes.h"
 #include "api/responses_routes.h"
 #include "api/segmind_routes.h"
 #include "api/server_routes.h"
+#include "api/stored_chat.h"
+#include "base/check.h"
 #include "base/utf8.h"
 
 namespace quern::api {
 
 namespace {
+
+constexpr size_t kFormBytes = 64 * 1024;
 
 ApiError NotFound(std::string message) {
   ApiError error = BadField("", std::move(message), "not_found");
@@ -65,8 +71,9 @@ void AnswerOptions(Exchange& exchange, std::string_view cors_origin) {
 }
 
 const RouteTable& Routes() {
-  static const std::array tables = {OpenAiRoutes(),  ResponsesRoutes(), AnthropicRoutes(), DashScopeRoutes(),
-                                    SegmindRoutes(), LlamaCppRoutes(),  OllamaRoutes(),    ServerRoutes()};
+  static const std::array tables = {OpenAiRoutes(),   StoredChatRoutes(), ResponsesRoutes(), FileRoutes(),
+                                    BatchRoutes(),    AnthropicRoutes(),  DashScopeRoutes(), SegmindRoutes(),
+                                    LlamaCppRoutes(), OllamaRoutes(),     ServerRoutes()};
   static const RouteTable table(tables);
   return table;
 }
@@ -89,11 +96,54 @@ Service::Service(ServiceOptions options, std::shared_ptr<const ModelRegistry> mo
   context_.options = std::move(options);
   context_.models = std::move(models);
   context_.routes = &Routes();
-  const Limits& limits = context_.options.limits;
-  context_.responses = std::make_shared<MemoryResponseStore>(limits.response_retention, limits.max_stored_bytes);
+  if (!context_.options.storage.kept) {
+    Result<Storage> in_memory = OpenStorage("", context_.options.limits);
+    QUERN_CHECK(in_memory.has_value());
+    context_.options.storage = *std::move(in_memory);
+  }
+  context_.kept = context_.options.storage.kept;
+}
+
+Service::~Service() { BeginShutdown(); }
+
+void Service::StartBatches() {
+  const Storage& storage = context_.options.storage;
+  if (!storage.batches) return;
+  batches_ = std::make_unique<BatchWorker>(
+      BatchWorkerOptions{storage.batches, storage.files, context_.options.limits,
+                         [this](const std::string& owner, HttpRequest request, std::shared_ptr<ResponseSink> sink) {
+                           HandleFor({owner, engine::Priority::kBackground, true}, std::move(request), std::move(sink));
+                         }});
+  context_.batches_changed = [this] { batches_->Wake(); };
+}
+
+void Service::BeginShutdown() {
+  context_.stopping = true;
+  if (batches_) batches_->Stop();
+}
+
+bool Service::IsUpload(std::string_view method, std::string_view path) const {
+  const RouteMatch match = Routes().Find(method, path);
+  return match.route != nullptr && match.route->begin_upload != nullptr;
+}
+
+Service::BodyPlan Service::PlanBody(const HttpRequest& head) const {
+  const RouteMatch match = Routes().Find(head.method, head.path);
+  if (match.route == nullptr || match.route->begin_upload == nullptr) return {};
+  if (context_.options.keys.Check(head) != KeyCheck::Verdict::kAllowed) return {BodyPlan::Kind::kRefuse, nullptr, 0};
+  std::shared_ptr<BodyTaker> taker = match.route->begin_upload(context_, head);
+  if (!taker) return {BodyPlan::Kind::kRefuse, nullptr, 0};
+  // The form around the file is small.
+  return {BodyPlan::Kind::kTake, std::move(taker), context_.options.limits.max_file_bytes + kFormBytes};
 }
 
 void Service::Handle(HttpRequest request, std::shared_ptr<ResponseSink> sink) {
+  Caller caller;
+  caller.owner = KeyCheck::OwnerOf(request, context_.options.storage.owner_salt);
+  HandleFor(std::move(caller), std::move(request), std::move(sink));
+}
+
+void Service::HandleFor(Caller caller, HttpRequest request, std::shared_ptr<ResponseSink> sink) {
   RouteMatch match = Routes().Find(request.method, request.path);
   Exchange::Setup setup;
   setup.request = std::move(request);
@@ -104,10 +154,13 @@ void Service::Handle(HttpRequest request, std::shared_ptr<ResponseSink> sink) {
   setup.prefix = match.prefix;
   setup.route = match.route == nullptr ? "unknown" : match.route->name;
   setup.dialect = match.dialect;
+  setup.owner = std::move(caller.owner);
+  setup.priority = caller.priority;
+  setup.body = match.route == nullptr ? nullptr : match.route->body;
   const auto exchange = std::make_shared<Exchange>(std::move(setup));
   // Standard library and parser exceptions end here, as one failed request.
   try {
-    Dispatch(exchange, std::move(match));
+    Dispatch(exchange, std::move(match), caller.is_known);
   } catch (const std::exception& e) {
     if (!exchange->answered() && !exchange->streaming()) {
       exchange->SendError(FromStatus(Status(Code::kInternal, fmt::format("while reading the request: {}", e.what()))));
@@ -126,14 +179,14 @@ void Service::HandleBroken(const ApiError& error, std::string_view path, std::sh
   Exchange(std::move(setup)).SendError(error);
 }
 
-void Service::Dispatch(const std::shared_ptr<Exchange>& exchange, RouteMatch match) {
+void Service::Dispatch(const std::shared_ptr<Exchange>& exchange, RouteMatch match, bool is_known) {
   const HttpRequest& request = exchange->request();
   if (request.method == "OPTIONS") return AnswerOptions(*exchange, context_.options.cors_origin);
   if (match.route == nullptr) {
     return exchange->SendError(match.allow.empty() ? UnknownPath(request, match.doubled_v1)
                                                    : WrongMethod(request.method, std::move(match.allow)));
   }
-  if (!match.route->is_public) {
+  if (!match.route->is_public && !is_known) {
     const KeyCheck::Verdict verdict = context_.options.keys.Check(request);
     if (verdict != KeyCheck::Verdict::kAllowed) return exchange->SendError(Unauthorized(verdict));
   }

@@ -34,7 +34,7 @@ TEST(Service, UnknownPathsAndMethods) {
   EXPECT_EQ(served.Get("/nowhere")->status, 404);
   EXPECT_EQ(ErrorCode(*served.Get("/nowhere")), "not_found");
   EXPECT_NE(served.Get("/v1/v1/models")->body.find("occurs twice"), std::string::npos);
-  const auto wrong = served.Get("/v1/chat/completions");
+  const auto wrong = served.Get("/v1/completions");
   EXPECT_EQ(wrong->status, 405);
   EXPECT_EQ(wrong->Find("allow"), "POST, OPTIONS");
   EXPECT_EQ(served.Get("/v1/models", "DELETE")->status, 405);

@@ -50,6 +50,7 @@ class TestSink final : public ResponseSink {
     changed_.notify_all();
   }
   void SetTimer(std::chrono::milliseconds, std::function<void()> fn) override { timer = std::move(fn); }
+  void OnDrained(std::function<void()> fn) override { Post(std::move(fn)); }
   void OnHalfClosed(std::function<void()> fn) override { on_half_closed = std::move(fn); }
   void OnGone(std::function<void()> fn) override {
     if (!over) on_gone_ = std::move(fn);

@@ -64,7 +64,19 @@ api::Limits LimitsOf(const Settings& settings) {
   set_seconds(limits.keep_alive_timeout, settings.keep_alive_timeout);
   set_seconds(limits.write_timeout, settings.write_timeout);
   set_seconds(limits.response_retention, settings.response_retention);
-  if (settings.max_stored) limits.max_stored_bytes = *settings.max_stored;
+  set_seconds(limits.file_retention, settings.file_retention);
+  const auto set = [](auto& limit, const auto& given) {
+    if (given) limit = static_cast<std::decay_t<decltype(limit)>>(*given);
+  };
+  set(limits.max_stored_bytes, settings.max_stored);
+  set(limits.max_file_bytes, settings.max_file_bytes);
+  set(limits.max_files, settings.max_files);
+  set(limits.max_files_bytes, settings.max_files_bytes);
+  set(limits.max_uploads, settings.max_uploads);
+  set(limits.max_batch_lines, settings.max_batch_lines);
+  set(limits.max_batch_line_bytes, settings.max_batch_line_bytes);
+  set(limits.max_open_batches, settings.max_open_batches);
+  set(limits.batch_parallel, settings.batch_parallel);
   return limits;
 }
 
@@ -97,12 +109,14 @@ Result<int> RunServe(const Invocation& invocation) {
   service_options.cors_origin = settings.cors_origin;
   service_options.limits = LimitsOf(settings);
   service_options.workspaces = settings.workspaces;
+  QUERN_ASSIGN(service_options.storage, api::OpenStorage(settings.data_dir, service_options.limits));
   const bool needs_key = !service_options.keys.empty();
 
   server::BlockStopSignals();
   const auto stop = WatchStopSignals();
   QUERN_ASSIGN(const auto registry, MakeRegistry(settings));
   auto service = std::make_shared<api::Service>(std::move(service_options), registry);
+  service->StartBatches();
   server::Server server({.host = address.host,
                          .port = address.port,
                          .n_threads = settings.http_threads,

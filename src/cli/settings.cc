@@ -82,9 +82,11 @@ Result<void> SetMemory(Settings& s, const std::string& text) {
   return {};
 }
 
-Result<void> SetMaxStored(Settings& s, const std::string& text) {
-  QUERN_ASSIGN(s.max_stored, ParseSize(text));
-  return {};
+Setter Size(std::optional<uint64_t> Settings::*field) {
+  return [field](Settings& s, const std::string& text) -> Result<void> {
+    QUERN_ASSIGN(s.*field, ParseSize(text));
+    return {};
+  };
 }
 
 Result<void> SetKvType(Settings& s, const std::string& text) {
@@ -157,6 +159,9 @@ const std::vector<Option>& Table() {
        List(&Settings::api_keys)},
       {"api_key_file", ValueKind::kPath, kServe, "FILE", "file with such keys, one per line",
        Text(&Settings::api_key_file)},
+      {"data_dir", ValueKind::kPath, kServe, "DIR",
+       "keep answers, files and batches here, over restarts (default: in memory, and no files and batches)",
+       Text(&Settings::data_dir)},
       {"tls_cert", ValueKind::kPath, kServe, "FILE", "speak HTTPS with this certificate (PEM, with its chain)",
        Text(&Settings::tls_cert)},
       {"tls_key", ValueKind::kPath, kServe, "FILE", "the certificate's private key (PEM, no password)",
@@ -186,10 +191,28 @@ const std::vector<Option>& Table() {
        Whole(&Settings::keep_alive_timeout, 1, kMostSeconds)},
       {"write_timeout", ValueKind::kInteger, kServe, "SECONDS", "for a peer that takes nothing (default 60)",
        Whole(&Settings::write_timeout, 1, kMostSeconds)},
-      {"response_retention", ValueKind::kInteger, kServe, "SECONDS", "answers of /v1/responses are kept (7 days)",
+      {"response_retention", ValueKind::kInteger, kServe, "SECONDS", "stored answers are kept (default 7 days)",
        Whole(&Settings::response_retention, 1, kMostSeconds)},
-      {"max_stored", ValueKind::kSize, kServe, "SIZE", "memory for these; the oldest make room (default 256MiB)",
-       SetMaxStored},
+      {"max_stored", ValueKind::kSize, kServe, "SIZE", "room for these; the oldest make room (default 256MiB)",
+       Size(&Settings::max_stored)},
+      {"max_file_bytes", ValueKind::kSize, kServe, "SIZE", "largest file that can be uploaded (default 500MiB)",
+       Size(&Settings::max_file_bytes)},
+      {"max_files", ValueKind::kInteger, kServe, "N", "files of one key (default 10000)",
+       Whole(&Settings::max_files, 0, kMost)},
+      {"max_files_bytes", ValueKind::kSize, kServe, "SIZE", "files of one key together (default 100GiB)",
+       Size(&Settings::max_files_bytes)},
+      {"max_uploads", ValueKind::kInteger, kServe, "N", "files being uploaded at once (default 8)",
+       Whole(&Settings::max_uploads, 1, 4096)},
+      {"file_retention", ValueKind::kInteger, kServe, "SECONDS", "files and ended batches are kept (default 30 days)",
+       Whole(&Settings::file_retention, 1, kMostSeconds)},
+      {"max_batch_lines", ValueKind::kInteger, kServe, "N", "requests of one batch (default 50000)",
+       Whole(&Settings::max_batch_lines, 1, 1 << 24)},
+      {"max_batch_line_bytes", ValueKind::kSize, kServe, "SIZE", "one request of a batch (default 6MiB)",
+       Size(&Settings::max_batch_line_bytes)},
+      {"max_open_batches", ValueKind::kInteger, kServe, "N", "batches of one key that are not over (default 100)",
+       Whole(&Settings::max_open_batches, 0, kMost)},
+      {"batch_parallel", ValueKind::kInteger, kServe, "N", "requests of batches computed at once (default 4)",
+       Whole(&Settings::batch_parallel, 1, 4096)},
       {"system", ValueKind::kText, kChat, "TEXT", "system message", Text(&Settings::system)},
       {"max_tokens", ValueKind::kInteger, kTalks, "N", "longest answer in tokens",
        Whole(&Settings::max_tokens, 1, kMost)},

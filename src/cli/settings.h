@@ -38,6 +38,7 @@ struct Settings {
 
   // ---- serve ----
   std::string listen = "127.0.0.1:8080";
+  std::string data_dir;  // empty = nothing outlives the process
   std::vector<std::string> api_keys;
   std::string api_key_file;
   std::string tls_cert, tls_key;  // PEM files; both or none
@@ -53,7 +54,8 @@ struct Settings {
   // Unset = the defaults of api::Limits. Times in seconds.
   std::optional<int> max_connections, header_timeout, body_idle_timeout, body_timeout, keep_alive_timeout,
       write_timeout, response_retention;
-  std::optional<uint64_t> max_stored;  // bytes
+  std::optional<int> max_files, max_uploads, file_retention, max_batch_lines, max_open_batches, batch_parallel;
+  std::optional<uint64_t> max_stored, max_file_bytes, max_files_bytes, max_batch_line_bytes;  // bytes
 
   // ---- chat and complete; unset = the model's own defaults ----
   std::optional<double> temperature, top_p, min_p, repetition_penalty;

@@ -13,9 +13,11 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <limits>
 #include <optional>
 #include <type_traits>
 
@@ -35,6 +37,9 @@ using asio::use_awaitable;
 using asio::ip::tcp;
 using Clock = std::chrono::steady_clock;
 using Parser = http::request_parser<http::string_body>;
+using BodyPlan = api::Service::BodyPlan;
+using ReplyOptions = Reply::Options;
+using UploadParser = http::request_parser<http::buffer_body>;
 using boost::system::error_code;
 
 constexpr size_t kReadBytes = 64 * 1024;
@@ -70,7 +75,7 @@ std::string_view WithoutHost(std::string_view target) {
 }
 
 // What a parse failure is called outside.
-api::ApiError ParseError(const error_code& error, const api::Limits& limits) {
+api::ApiError ParseError(const error_code& error, size_t max_body_bytes, const api::Limits& limits) {
   if (error == http::error::header_limit || error == http::error::buffer_overflow) {
     return WireError(431,
                      fmt::format("The request's headers are larger than {} bytes (limit max_header_bytes).",
@@ -78,9 +83,9 @@ api::ApiError ParseError(const error_code& error, const api::Limits& limits) {
                      "headers_too_large");
   }
   if (error == http::error::body_limit) {
-    return WireError(
-        413, fmt::format("The request's body is larger than {} bytes (limit max_body_bytes).", limits.max_body_bytes),
-        "request_too_large");
+    const char* limit = max_body_bytes == limits.max_body_bytes ? "max_body_bytes" : "max_file_bytes";
+    return WireError(413, fmt::format("The request's body is larger than {} bytes (limit {}).", max_body_bytes, limit),
+                     "request_too_large");
   }
   return WireError(400, fmt::format("This is not a valid HTTP/1.1 request: {}.", error.message()), "bad_http");
 }
@@ -242,7 +247,7 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
     SetDeadline(limits_.header_timeout);
     parser_.emplace();
     parser_->header_limit(static_cast<uint32_t>(limits_.max_header_bytes));
-    parser_->body_limit(limits_.max_body_bytes);
+    parser_->body_limit(std::numeric_limits<uint64_t>::max());  // known when it is known what the body is for
     error_code error;
     co_await http::async_read_header(stream_, buffer_, *parser_, redirect_error(use_awaitable, error));
     if (error) co_return co_await HeaderFailed(error);
@@ -250,11 +255,31 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
       co_await SendBroken(*unclear);
       co_return false;
     }
+    std::optional<api::HttpRequest> upload;
+    BodyPlan plan;
+    if (context_.service->IsUpload(View(parser_->get().method_string()), Path())) {
+      api::ApiResult<api::HttpRequest> head = TakeHead(parser_->get());
+      if (head) {
+        plan = context_.service->PlanBody(*head);
+        upload = std::move(*head);
+      }
+    }
+    const size_t max_bytes = plan.kind == BodyPlan::Kind::kTake ? plan.max_bytes : limits_.max_body_bytes;
+    if (plan.kind != BodyPlan::Kind::kRefuse && parser_->content_length().value_or(0) > max_bytes) {
+      co_await SendBroken(ParseError(http::error::body_limit, max_bytes, limits_));
+      co_return false;
+    }
+    const ReplyOptions options = OptionsOf(parser_->get());
+    if (plan.kind == BodyPlan::Kind::kRefuse) co_return co_await AnswerUnread(std::move(*upload), options);
     const bool continue_sent = co_await SendContinue(error);
     if (error) co_return false;
     if (!continue_sent) {
       co_await SendBroken(WireError(417, "The only expectation supported is 100-continue."));
       co_return false;
+    }
+    parser_->body_limit(max_bytes);
+    if (plan.kind == BodyPlan::Kind::kTake) {
+      co_return co_await TakeUpload(std::move(*upload), std::move(plan), options);
     }
     BodyBudget budget{context_, 0};
     const std::optional<api::ApiError> failed = co_await ReadBody(budget);
@@ -263,7 +288,10 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
       co_return false;
     }
     ClearDeadline();
-    co_return co_await Answer();
+    const std::string path = Path();
+    api::ApiResult<api::HttpRequest> request = TakeRequest();
+    parser_.reset();
+    co_return co_await Answer(std::move(request), path, options);
   }
 
   awaitable<bool> HeaderFailed(error_code error) {
@@ -276,7 +304,7 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
     // Errors of the socket itself have nobody to be told to.
     const bool ours = error.category() == http::make_error_code(http::error::bad_version).category();
     if (!ours || error == http::error::end_of_stream) co_return false;
-    co_await SendBroken(ParseError(error, limits_));
+    co_await SendBroken(ParseError(error, limits_.max_body_bytes, limits_));
     co_return false;
   }
 
@@ -320,30 +348,38 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
     ~BodyBudget() { context.bodies_bytes.fetch_sub(n_bytes); }
   };
 
+  // The next deadline inside a body whose last byte is due at `last`.
+  void SetBodyDeadline(Clock::time_point last) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(last - Clock::now());
+    SetDeadline(std::clamp(limits_.body_idle_timeout, std::chrono::milliseconds(1),
+                           std::max(left, std::chrono::milliseconds(1))));
+  }
+
+  // What to say of a body that broke off; http_status 0 when there is nobody left to tell.
+  api::ApiError BodyError(const error_code& error, size_t max_bytes) {
+    if (timed_out_) {
+      timed_out_ = false;
+      return WireError(408, "The request's body did not arrive in time (body_idle_timeout or body_timeout).");
+    }
+    const bool ours = error.category() == http::make_error_code(http::error::bad_version).category();
+    if (!ours) return WireError(0, "gone");
+    // The peer may have closed its sending side only, and then it reads this.
+    if (error == http::error::partial_message || error == http::error::end_of_stream) {
+      return WireError(400, "The request ended before its body was complete.", "bad_http");
+    }
+    return ParseError(error, max_bytes, limits_);
+  }
+
   // Nothing on success; http_status 0 when there is nobody left to tell.
   awaitable<std::optional<api::ApiError>> ReadBody(BodyBudget& budget) {
     if (parser_->is_done()) co_return std::nullopt;
     buffer_.reserve(kReadBytes);
     const Clock::time_point last = Clock::now() + limits_.body_timeout;
     while (!parser_->is_done()) {
-      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(last - Clock::now());
-      SetDeadline(std::clamp(limits_.body_idle_timeout, std::chrono::milliseconds(1),
-                             std::max(left, std::chrono::milliseconds(1))));
+      SetBodyDeadline(last);
       error_code error;
       co_await http::async_read_some(stream_, buffer_, *parser_, redirect_error(use_awaitable, error));
-      if (timed_out_) {
-        timed_out_ = false;
-        co_return WireError(408, "The request's body did not arrive in time (body_idle_timeout or body_timeout).");
-      }
-      if (error) {
-        const bool ours = error.category() == http::make_error_code(http::error::bad_version).category();
-        if (!ours) co_return WireError(0, "gone");
-        // The peer may have closed its sending side only, and then it reads this.
-        if (error == http::error::partial_message || error == http::error::end_of_stream) {
-          co_return WireError(400, "The request ended before its body was complete.", "bad_http");
-        }
-        co_return ParseError(error, limits_);
-      }
+      if (error || timed_out_) co_return BodyError(error, limits_.max_body_bytes);
       if (!budget.Grow(parser_->get().body().size(), limits_.max_bodies_bytes)) {
         api::ApiError busy = WireError(
             503,
@@ -357,15 +393,59 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
     co_return std::nullopt;
   }
 
+  // ---- uploads: bodies that go to whom they are for, piece by piece ----
+
+  awaitable<bool> TakeUpload(api::HttpRequest request, BodyPlan plan, ReplyOptions options) {
+    if (!request.Find("content-encoding").empty()) {
+      co_await SendBroken(WireError(415, "An upload must not have a content-encoding.", "invalid_content_encoding"));
+      co_return false;
+    }
+    UploadParser parser(std::move(*parser_));
+    std::string piece(kReadBytes, '\0');
+    buffer_.reserve(kReadBytes);
+    const Clock::time_point last = Clock::now() + limits_.body_timeout;
+    bool wanted = true;
+    while (wanted && !parser.is_done()) {
+      parser.get().body() = {piece.data(), piece.size(), true};
+      SetBodyDeadline(last);
+      error_code error;
+      co_await http::async_read_some(stream_, buffer_, parser, redirect_error(use_awaitable, error));
+      if (error == http::error::need_buffer) error = {};
+      if (error || timed_out_) {
+        const api::ApiError failed = BodyError(error, plan.max_bytes);
+        if (failed.http_status != 0) co_await SendBroken(failed, request.path);
+        co_return false;
+      }
+      const size_t n_bytes = piece.size() - parser.get().body().size;
+      if (n_bytes > 0) wanted = plan.taker->Take(std::string_view(piece).substr(0, n_bytes));
+    }
+    ClearDeadline();
+    request.upload = std::move(plan.taker);
+    const std::string path = request.path;
+    parser_.reset();
+    if (!wanted && !parser.is_done()) co_return co_await AnswerUnread(std::move(request), options);
+    co_return co_await Answer(std::move(request), path, options);
+  }
+
+  // Answers a request whose body is not read to its end.
+  awaitable<bool> AnswerUnread(api::HttpRequest request, ReplyOptions options) {
+    options.keep_alive = false;
+    const auto reply = std::make_shared<Reply>(strand_, options);
+    Attach(reply);
+    context_.service->Handle(std::move(request), reply);
+    const bool sent = co_await WriteReply(reply, false);
+    if (sent) co_await Linger();
+    co_return false;
+  }
+
   // What was asked for, as far as it is known: errors are answered in the shape of its family.
   std::string Path() const {
     const std::string_view target = WithoutHost(View(parser_->get().target()));
     return std::string(target.substr(0, target.find('?')));
   }
 
-  // The parsed message as plain values; an error when its target or body cannot be used.
-  api::ApiResult<api::HttpRequest> TakeRequest() {
-    http::request<http::string_body> message = parser_->release();
+  // The head of a message as plain values; an error when its target cannot be used.
+  static api::ApiResult<api::HttpRequest> TakeHead(const http::request<http::string_body>& message) {
     api::HttpRequest request;
     request.method = View(message.method_string());
     std::string_view target = View(message.target());
@@ -379,27 +459,36 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
     for (const auto& field : message) {
       request.headers.push_back({Lower(View(field.name_string())), std::string(View(field.value()))});
     }
+    return request;
+  }
+
+  // The whole of it; an error when its target or body cannot be used.
+  api::ApiResult<api::HttpRequest> TakeRequest() {
+    http::request<http::string_body> message = parser_->release();
+    api::ApiResult<api::HttpRequest> request = TakeHead(message);
+    if (!request) return request;
     Result<std::string> body =
-        DecodeBody(std::move(message.body()), Lower(request.Find("content-encoding")), limits_.max_inflated_bytes);
+        DecodeBody(std::move(message.body()), Lower(request->Find("content-encoding")), limits_.max_inflated_bytes);
     if (!body) {
       const Code code = body.error().code();
       const int status = code == Code::kExhausted ? 413 : code == Code::kUnsupported ? 415 : 400;
       return api::Fail(WireError(status, body.error().message(),
                                  code == Code::kExhausted ? "request_too_large" : "invalid_content_encoding"));
     }
-    request.body = std::move(*body);
+    request->body = std::move(*body);
     return request;
   }
 
-  awaitable<bool> Answer() {
-    Reply::Options options;
-    options.head_only = parser_->get().method() == http::verb::head;
-    options.http_1_0 = parser_->get().version() < 11;
-    options.keep_alive = parser_->get().keep_alive() && !context_.stopping;
+  static ReplyOptions OptionsOf(const http::request<http::string_body>& message) {
+    return {.head_only = message.method() == http::verb::head,
+            .http_1_0 = message.version() < 11,
+            .keep_alive = message.keep_alive()};
+  }
+
+  // path: for an error's shape, when there is no request.
+  awaitable<bool> Answer(api::ApiResult<api::HttpRequest> request, std::string path, ReplyOptions options) {
+    if (context_.stopping) options.keep_alive = false;
     const auto reply = std::make_shared<Reply>(strand_, options);
-    const std::string path = Path();
-    api::ApiResult<api::HttpRequest> request = TakeRequest();
-    parser_.reset();
     Attach(reply);
     if (request) {
       context_.service->Handle(std::move(*request), reply);
@@ -410,13 +499,15 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
     co_return sent && reply->keep_alive() && !closing_;
   }
 
-  awaitable<void> SendBroken(api::ApiError error) {
+  awaitable<void> SendBroken(api::ApiError error) { co_await SendBroken(std::move(error), Path()); }
+
+  awaitable<void> SendBroken(api::ApiError error, std::string path) {
     timed_out_ = false;
     Reply::Options options;
     options.keep_alive = false;
     const auto reply = std::make_shared<Reply>(strand_, options);
     Attach(reply);
-    context_.service->HandleBroken(error, Path(), reply);
+    context_.service->HandleBroken(error, path, reply);
     const bool sent = co_await WriteReply(reply, false);
     if (sent) co_await Linger();
   }

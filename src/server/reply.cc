@@ -88,8 +88,9 @@ void Reply::Finish() {
   finished_ = true;
   SetTimer({}, nullptr);
   on_half_closed_ = nullptr;
-  // Dropped here because it owns the answer, which owns this.
+  // Dropped here because they own the answer, which owns this.
   const std::function<void()> last_owner = std::exchange(on_gone_, nullptr);
+  const std::function<void()> waiting_owner = std::exchange(on_drained_, nullptr);
   if (wake_) wake_();
 }
 
@@ -112,6 +113,17 @@ void Reply::SetTimer(std::chrono::milliseconds after, std::function<void()> fn) 
   timer_.async_wait([self = shared_from_this(), round, fn = std::move(fn)](const boost::system::error_code& error) {
     if (!error && round == self->timer_round_ && !self->gone_) fn();
   });
+}
+
+void Reply::OnDrained(std::function<void()> fn) {
+  if (finished_ || gone_) return;
+  if (unsent_bytes() == 0) return Post(std::move(fn));
+  on_drained_ = std::move(fn);
+}
+
+void Reply::Wrote(size_t n_bytes) {
+  n_in_flight_ -= n_bytes;
+  if (unsent_bytes() == 0 && on_drained_) Post(std::exchange(on_drained_, nullptr));
 }
 
 void Reply::OnHalfClosed(std::function<void()> fn) {
@@ -150,6 +162,7 @@ void Reply::PeerGone() {
   if (gone_) return;
   gone_ = true;
   on_half_closed_ = nullptr;
+  const std::function<void()> waiting_owner = std::exchange(on_drained_, nullptr);
   out_.clear();
   SetTimer({}, nullptr);
   if (const auto fn = std::exchange(on_gone_, nullptr)) fn();

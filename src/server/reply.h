@@ -32,6 +32,7 @@ class Reply final : public api::ResponseSink, public std::enable_shared_from_thi
   size_t unsent_bytes() const override { return out_.size() + n_in_flight_; }
   void Post(std::function<void()> fn) override;
   void SetTimer(std::chrono::milliseconds after, std::function<void()> fn) override;
+  void OnDrained(std::function<void()> fn) override;
   void OnHalfClosed(std::function<void()> fn) override;
   void OnGone(std::function<void()> fn) override;
 
@@ -39,7 +40,7 @@ class Reply final : public api::ResponseSink, public std::enable_shared_from_thi
 
   // Bytes to write; the writer reports with Wrote what the socket took.
   std::string TakeOut();
-  void Wrote(size_t n_bytes) { n_in_flight_ -= n_bytes; }
+  void Wrote(size_t n_bytes);
   bool has_out() const { return !out_.empty(); }
   bool finished() const { return finished_; }
   bool aborted() const { return aborted_; }
@@ -69,6 +70,7 @@ class Reply final : public api::ResponseSink, public std::enable_shared_from_thi
   bool finished_ = false;
   bool aborted_ = false;
   bool gone_ = false;
+  std::function<void()> on_drained_;
   std::function<void()> on_half_closed_;
   std::function<void()> on_gone_;
   std::function<void()> wake_;

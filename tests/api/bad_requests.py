@@ -441,7 +441,6 @@ def routes():
     yield route("capital letters", "POST", "/V1/Chat/Completions", 404, "not_found", "/V1/Chat/Completions", {})
     yield route("two slashes", "POST", "//v1/chat/completions", 404, "not_found", "//v1", {})
     yield route("dots", "GET", "/v1/../etc/passwd", 404, "not_found", "/v1/../etc/passwd")
-    yield route("chat with GET", "GET", CHAT, 405, "method_not_allowed", "'GET'")
     yield route("chat with PUT", "PUT", CHAT, 405, "method_not_allowed", "'PUT'", {})
     yield route("chat with DELETE", "DELETE", CHAT, 405, "method_not_allowed", "'DELETE'")
     yield route("an unknown method", "BREW", CHAT, 405, "method_not_allowed", "'BREW'")

@@ -161,6 +161,7 @@ class Dialect:
     busy_status: int = 503
     model_in_path: bool = False
     model_optional: bool = False
+    listed: bool = False  # GET lists what was kept
 
     def body(self, content="hello", *, stream=False, tools=False):
         body = self.ask(content)
@@ -205,7 +206,7 @@ RESPONSES_TOOL = {"type": "function", "strict": False, **CHAT_TOOL["function"]}
 
 DIALECTS = [
     Dialect("chat", "/v1/chat/completions", lambda c: {"model": "demo", "messages": turn(c)}, openai_error, chat_whole,
-            chat_stream, top("max_tokens"), [CHAT_TOOL]),
+            chat_stream, top("max_tokens"), [CHAT_TOOL], listed=True),
     Dialect("completions", "/v1/completions", lambda c: {"model": "demo", "prompt": c, "max_tokens": 4000}, openai_error,
             lambda a: (a["choices"][0]["text"], []), text_stream, top("max_tokens")),
     Dialect("responses", "/v1/responses", lambda c: {"model": "demo", "input": c}, openai_error, responses_whole,

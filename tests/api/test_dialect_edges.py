@@ -137,6 +137,9 @@ def test_a_slow_writer(serve, dialect):
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
 def test_other_methods(scripted, dialect, method):
+    if dialect.listed and method == "GET":
+        assert scripted.get(dialect.path).json()["object"] == "list"
+        return
     answer = scripted.request(method, dialect.path)
     refused(dialect, answer, 405, method)
     assert set(answer.headers["allow"].split(", ")) >= {"POST", "OPTIONS"}
@@ -213,7 +216,7 @@ def test_a_head_probe_has_no_body(scripted, dialect):
     with scripted.socket() as s:
         s.sendall(f"HEAD {dialect.path} HTTP/1.1\r\nhost: a\r\n\r\nGET /health HTTP/1.1\r\nhost: a\r\n\r\n".encode())
         stream = s.makefile("rb")
-        assert stream.readline().split()[1] == b"405"
+        assert stream.readline().split()[1] == (b"200" if dialect.listed else b"405")
         while stream.readline() != b"\r\n":
             pass
         assert stream.readline().split()[1] == b"200"

@@ -39,7 +39,7 @@ def test_many_requests_on_one_connection(scripted):
             response = connection.getresponse()
             assert read_events(response.read())[-1] == "[DONE]"
         else:
-            connection.request("POST" if i % 2 else "GET", "/v1/chat/completions", CHAT if i % 2 else None)
+            connection.request("POST" if i % 2 else "PUT", "/v1/chat/completions", CHAT if i % 2 else None)
             response = connection.getresponse()
             assert response.status == (200 if i % 2 else 405)
             response.read()

@@ -13,10 +13,14 @@ import subprocess
 import threading
 import time
 
+import jsonschema
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 QUERN = str((ROOT / os.environ.get("QUERN_BIN", "build/quern")).resolve())
 # Only a protection against tests that hang: nothing is measured with it.
 LIMIT_S = 300
+# Larger bodies are not checked against the server's description: it would take too long.
+MOST_CHECKED_BYTES = 1 << 20
 
 
 class Server:
@@ -28,6 +32,7 @@ class Server:
         command = [QUERN, "serve", "--listen", "127.0.0.1:0", *map(str, args)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.errors = []
+        self._described = None
         self._lines = queue.Queue()
         threading.Thread(target=self._read_out, daemon=True).start()
         threading.Thread(target=self._read_err, daemon=True).start()
@@ -85,10 +90,24 @@ class Server:
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
-            return Answer(response.status, dict(response.getheaders()), response.read())
+            answer = Answer(response.status, dict(response.getheaders()), response.read())
         finally:
             if own:
                 connection.close()
+        self._check_described(method, path, body, answer)
+        return answer
+
+    def _check_described(self, method, path, body, answer):
+        """What the server accepts is what its /openapi.json describes."""
+        if method != "POST" or answer.status != 200 or not body or len(body) > MOST_CHECKED_BYTES:
+            return
+        if self._described is None:
+            self._described = json.loads(self.get("/openapi.json").body)["paths"]
+        operation = self._described.get(path.split("?")[0].rstrip("/"), {}).get("post")
+        content = operation and operation["requestBody"]["content"].get("application/json")
+        with contextlib.suppress(UnicodeDecodeError, json.JSONDecodeError):  # gzip, byte order marks
+            if content:
+                jsonschema.Draft202012Validator(content["schema"]).validate(json.loads(body))
 
     def get(self, path, headers=None):
         return self.request("GET", path, headers=headers)
