@@ -135,7 +135,7 @@ Result<void> SetUpstreams(ModelEntry& entry, const toml::node& node, const Table
 }
 
 using M = ModelEntry;
-constexpr std::array<Key<M>, 13> kModelKeys = {{{"name", SetText<M, &M::name>},
+constexpr std::array<Key<M>, 14> kModelKeys = {{{"name", SetText<M, &M::name>},
                                                 {"alias", SetAliases},
                                                 {"path", SetPath<M, &M::path>},
                                                 {"script", SetPath<M, &M::script>},
@@ -147,7 +147,8 @@ constexpr std::array<Key<M>, 13> kModelKeys = {{{"name", SetText<M, &M::name>},
                                                 {"idle_timeout", SetCount<M, &M::idle_timeout, 1, 86400>},
                                                 {"probe_interval", SetCount<M, &M::probe_interval, 0, 86400>},
                                                 {"max_attempts", SetCount<M, &M::max_attempts, 1, 100>},
-                                                {"max_in_flight", SetCount<M, &M::max_in_flight, 1, 1 << 20>}}};
+                                                {"max_in_flight", SetCount<M, &M::max_in_flight, 1, 1 << 20>},
+                                                {"background_below", SetCount<M, &M::background_below, 1, 1 << 20>}}};
 
 // What belongs to models of ours and what to those elsewhere.
 Result<void> CheckEntry(const ModelEntry& entry) {

@@ -56,6 +56,7 @@ void SetTimes(const ModelEntry& entry, upstream::UpstreamOptions& options) {
   set(options.times.idle, entry.idle_timeout);
   set(options.times.probe_interval, entry.probe_interval);
   if (entry.max_attempts) options.max_attempts = *entry.max_attempts;
+  if (entry.background_below) options.background_below = *entry.background_below;
   if (entry.max_in_flight) options.limits.max_running = *entry.max_in_flight;
 }
 

@@ -49,6 +49,8 @@ struct UpstreamOptions {
   // max_running counts the requests that may be under way, at all endpoints together; there is no queue here, the
   // upstream has one.
   engine::EngineLimits limits{.max_waiting = 0, .max_running = 512};
+  // A background request is sent while fewer interactive ones than this are under way; what has been sent goes on.
+  int background_below = 1;
   UpstreamTimes times;
   int max_attempts = 3;                       // of one request, all endpoints together; none after its first token
   int max_failures = 3;                       // one after the other, then the endpoint rests

@@ -46,6 +46,7 @@ Result<void> CheckOptions(const UpstreamOptions& options) {
     return bad(fmt::format("must have 1 to {} upstreams", kMaxEndpoints));
   }
   if (options.context_length < 2) return bad("needs the context of the model at the upstream, in tokens");
+  if (options.background_below < 1) return bad("background_below must be 1 or more");
   if (options.max_attempts < 1 || options.max_failures < 1) return bad("attempts and failures must be 1 or more");
   for (const EndpointOptions& endpoint : options.endpoints) {
     if (endpoint.weight < 1 || endpoint.weight > 1000) return bad("a weight must be from 1 to 1000");
@@ -129,7 +130,9 @@ class UpstreamBackend::Impl : public std::enable_shared_from_this<UpstreamBacken
     Ask ask;
     std::vector<uint64_t> keys;
     std::shared_ptr<engine::EventStream> stream;
-    asio::steady_timer timer;  // between two attempts
+    asio::steady_timer timer;  // between two attempts, and while it gives way
+    bool background = false;
+    bool gives_way = false;
   };
   using CallPtr = std::shared_ptr<Call>;
 
@@ -143,6 +146,7 @@ class UpstreamBackend::Impl : public std::enable_shared_from_this<UpstreamBacken
   bool Unwanted(const Call& call) const { return stopping_ || call.stream->cancelled(); }
 
   awaitable<void> Run(CallPtr call);
+  awaitable<void> GiveWay(Call& call);
   awaitable<Outcome> Answer(Call& call);
   std::optional<size_t> Choose(const Call& call, uint64_t tried);
   std::optional<Milliseconds> WaitFor(const Call& call, int n_attempts, Clock::time_point now);
@@ -165,6 +169,7 @@ class UpstreamBackend::Impl : public std::enable_shared_from_this<UpstreamBacken
   std::vector<std::unique_ptr<Endpoint>> endpoints_;
   Chooser chooser_;
   std::set<CallPtr> calls_;
+  int n_interactive_ = 0;  // of calls_
   std::minstd_rand random_{std::random_device()()};
   bool stopping_ = false;
   std::thread thread_;
@@ -173,6 +178,7 @@ class UpstreamBackend::Impl : public std::enable_shared_from_this<UpstreamBacken
   std::condition_variable idle_;
   bool draining_ = false;                        // guarded by mutex_
   int n_calls_ = 0;                              // guarded by mutex_
+  int n_background_ = 0;                         // of these; guarded by mutex_
   engine::BackendStats stats_;                   // guarded by mutex_
   std::vector<engine::EndpointStats> snapshot_;  // guarded by mutex_
 };
@@ -188,15 +194,19 @@ Result<engine::Generation> UpstreamBackend::Impl::Submit(engine::GenerateRequest
   QUERN_ASSIGN(ask.body, RequestJson(request, ask.wanted.n_max, options_.exchange, *tokenizer_));
   if (endpoints_.size() > 1) call->keys = PrefixKeys(request.prompt);
   ask.deadline = DeadlineOf(request, options_.limits);
+  const bool background = request.priority == engine::Priority::kBackground;
   {
     std::lock_guard lock(mutex_);
     if (draining_) return Error(Code::kUnavailable, "the server is shutting down");
     const int room = options_.limits.max_running + options_.limits.max_waiting;
-    if (n_calls_ >= room) {
+    // Those in the background never make an interactive one be refused.
+    if ((background ? n_calls_ : n_calls_ - n_background_) >= room) {
       return Error(Code::kExhausted, fmt::format("{} requests are at the upstream, the limit is {}", n_calls_, room));
     }
     ++n_calls_;
+    n_background_ += background ? 1 : 0;
   }
+  call->background = background;
   call->stream = std::make_shared<engine::EventStream>(
       std::move(sink), [weak_self = weak_from_this(), weak_call = std::weak_ptr<Call>(call)] {
         const auto self = weak_self.lock();
@@ -214,14 +224,32 @@ Result<engine::Generation> UpstreamBackend::Impl::Submit(engine::GenerateRequest
 
 awaitable<void> UpstreamBackend::Impl::Run(CallPtr call) {
   calls_.insert(call);
+  n_interactive_ += call->background ? 0 : 1;
   Outcome outcome{.kind = Outcome::Kind::kFailed};
   try {
+    co_await GiveWay(*call);
     outcome = co_await Answer(*call);
   } catch (const std::exception& e) {
     outcome.status = Status(Code::kInternal, fmt::format("while asking the upstream: {}", e.what()));
   }
   calls_.erase(call);
+  n_interactive_ -= call->background ? 0 : 1;
+  for (const auto& other : calls_) {
+    if (other->gives_way) other->timer.cancel();
+  }
   End(call, outcome);
+}
+
+// A background call waits here while interactive ones are under way.
+awaitable<void> UpstreamBackend::Impl::GiveWay(Call& call) {
+  call.gives_way = call.background;
+  while (call.gives_way && n_interactive_ >= options_.background_below && !Unwanted(call) &&
+         Clock::now() < call.ask.deadline) {
+    error_code ignored;
+    call.timer.expires_at(call.ask.deadline);
+    co_await call.timer.async_wait(redirect_error(use_awaitable, ignored));
+  }
+  call.gives_way = false;
 }
 
 awaitable<Outcome> UpstreamBackend::Impl::Answer(Call& call) {
@@ -341,6 +369,7 @@ void UpstreamBackend::Impl::End(const CallPtr& call, const Outcome& outcome) {
   // Last: Stop may destroy everything from here on.
   std::lock_guard lock(mutex_);
   --n_calls_;
+  n_background_ -= call->background ? 1 : 0;
   idle_.notify_all();
 }
 

@@ -6,7 +6,8 @@ import subprocess
 import time
 
 import pytest
-from wire import LIMIT_S, QUERN, Server, wait_until
+from fake_upstream import FakeUpstream, hangs, says
+from wire import LIMIT_S, QUERN, ROOT, Server, open_stream, wait_until
 
 CHAT = "/v1/chat/completions"
 
@@ -203,3 +204,109 @@ def test_two_servers_do_not_share_a_directory(start, tmp_path):
     assert second.returncode == 1 and "in use by another process" in second.stderr, second.stderr
     assert server.chat(messages=[{"role": "user", "content": "hello"}]).status == 200
     assert (tmp_path / "data").stat().st_mode & 0o077 == 0
+
+
+# ---- models that are elsewhere, or not there yet ----
+
+
+@pytest.fixture
+def configured(tmp_path):
+    """Starts the same server again and again with these [[models]] tables and one data directory."""
+    config = tmp_path / "quern.toml"
+    servers = []
+
+    def run(text, *args):
+        config.write_text(text)
+        servers.append(Server("--config", config, "--data-dir", tmp_path / "data", *args))
+        return servers[-1]
+
+    yield run
+    for server in servers:
+        server.stop()
+
+
+def elsewhere(url, **keys):
+    lines = ["[[models]]", 'name = "demo"', f'tokenizer = "{ROOT}/models/demo"', 'exchange = "text"', "context = 2048",
+             "probe_interval = 0", *(f"{key} = {value}" for key, value in keys.items()),
+             "[[models.upstream]]", f'url = "{url}"']
+    return "\n".join(lines) + "\n"
+
+
+def prompts(upstream):
+    return [asked.body["prompt"] for asked in upstream.asked]
+
+
+def test_a_model_elsewhere_is_asked_for_a_batch_when_nobody_else_asks(configured):
+    upstream = FakeUpstream(hangs("here"), says("done"))
+    try:
+        server = configured(elsewhere(upstream.url))
+        body = {"model": "demo", "messages": [{"role": "user", "content": "interactive"}]}
+        connection, stream = open_stream(server, CHAT, body)
+        while b"here" not in stream.readline():
+            pass
+        batch = create(server, "".join(line(f"r{i}", f"background {i}") for i in range(6)))
+        wait_until(lambda: get(server, batch)["status"] == "in_progress", "the batch is checked")
+        time.sleep(0.3)
+        assert len(upstream.asked) == 1, "it gives way to the answer that is being written"
+        stream.close()
+        connection.close()
+        wait_until(lambda: is_over(get(server, batch)), "the batch ends")
+        assert get(server, batch)["request_counts"] == {"total": 6, "completed": 6, "failed": 0}
+        assert sorted("background" in prompt for prompt in prompts(upstream)) == [False] + [True] * 6
+    finally:
+        upstream.close()
+
+
+def test_a_fleet_takes_batches_beside_other_requests(configured):
+    upstream = FakeUpstream(hangs("here"), says("done"))
+    try:
+        server = configured(elsewhere(upstream.url, background_below=2))
+        body = {"model": "demo", "messages": [{"role": "user", "content": "interactive"}]}
+        connection, stream = open_stream(server, CHAT, body)
+        batch = create(server, line("r1", "background"))
+        wait_until(lambda: is_over(get(server, batch)), "the batch ends")
+        assert get(server, batch)["request_counts"]["completed"] == 1
+        stream.close()
+        connection.close()
+    finally:
+        upstream.close()
+
+
+def test_a_batch_of_a_model_elsewhere_survives_kills(configured):
+    upstream = FakeUpstream(says("done", pieces=4, delay_s=0.02))
+    try:
+        text = elsewhere(upstream.url)
+        server = configured(text)
+        batch = create(server, "".join(line(f"r{i}", "x") for i in range(60)))
+        for _ in range(3):
+            n_before = len(upstream.asked)
+            wait_until(lambda: len(upstream.asked) >= n_before + 5, "it works")
+            server.kill()
+            server = configured(text)
+        wait_until(lambda: is_over(get(server, batch)), "the batch ends")
+        state = get(server, batch)
+        assert state["request_counts"] == {"total": 60, "completed": 60, "failed": 0}
+        assert results(server, state) == {f"r{i}": ("output_file_id", 200, "done") for i in range(60)}
+    finally:
+        upstream.close()
+
+
+def on_demand(*names):
+    keys = f'path = "{ROOT}/models/demo"\nkv_memory = "32MiB"\ncontext = 512\n'
+    return "".join(f'[[models]]\nname = "{name}"\n{keys}' for name in names)
+
+
+def test_batches_load_the_models_they_need(configured):
+    server = configured(on_demand("one", "two"))
+    batches = {}
+    for name in ("one", "two"):
+        rows = "".join(line(f"r{i}", "hi", model=name, max_tokens=2, temperature=0) for i in range(3))
+        batches[name] = create(server, rows)
+    said = set()
+    for name, batch in batches.items():
+        wait_until(lambda: is_over(get(server, batch)), f"the batch of {name} ends")
+        state = get(server, batch)
+        assert state["request_counts"] == {"total": 3, "completed": 3, "failed": 0}
+        said |= {row[2] for row in results(server, state).values()}
+    alone = server.chat("hi", model="one", max_tokens=2).content
+    assert said == {alone}, "and say what a request of its own gets"
