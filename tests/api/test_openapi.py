@@ -84,7 +84,7 @@ def test_what_it_refuses_is_refused(scripted, described, path):
     assert check(scripted, validator, path, base), "the base body is answered"
     n_refused = 0
     for name in schema["properties"]:
-        assert check(scripted, validator, path, {k: v for k, v in base.items() if k != name}) or True
+        check(scripted, validator, path, {k: v for k, v in base.items() if k != name})
         for value in VALUES:
             body = {**base, name: value}
             n_refused += not validator.is_valid(body)
