@@ -13,6 +13,8 @@ import time
 import urllib.error
 import urllib.request
 
+from request_tap import Description, RequestTap
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 QUERN = (ROOT / os.environ.get("QUERN_BIN", "build/quern")).resolve()
@@ -63,7 +65,34 @@ def wait_until_ready(base, process):
     raise AssertionError(f"the server did not answer within {START_S} s")
 
 
+class TappedServers:
+    """The relays in front of the servers that run."""
+
+    def __init__(self):
+        self._open = {}  # relay -> its server's description
+
+    def add(self, tap):
+        self._open[tap] = Description(tap.base)
+
+    def remove(self, tap):
+        del self._open[tap]
+        tap.close()
+
+    def complaints(self):
+        """Of the answered requests since the last call, what their server's /openapi.json does not describe."""
+        found = []
+        for tap, description in self._open.items():
+            for exchange in tap.take_answered():
+                if exchange.status < 400:
+                    found += description.complaints(exchange.request)
+        return found
+
+
+TAPPED = TappedServers()
+
+
 def serve(*args):
+    """Yields the address of a running server, which is that of a relay in front of it."""
     assert QUERN.exists(), f"{QUERN} does not exist: run `make build`, or name the program with QUERN_BIN"
     base = f"http://127.0.0.1:{free_port()}"
     process = subprocess.Popen(
@@ -71,7 +100,12 @@ def serve(*args):
     )
     try:
         wait_until_ready(base, process)
-        yield base
+        tap = RequestTap(("127.0.0.1", int(base.rsplit(":", 1)[1])))
+        try:
+            TAPPED.add(tap)
+            yield tap.base
+        finally:
+            TAPPED.remove(tap)
     finally:
         process.terminate()
         try:

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from client_servers import HERE, MODULES, PROGRAM_S, ROOT, Server, serve
+from client_servers import HERE, MODULES, PROGRAM_S, ROOT, TAPPED, Server, serve
 
 
 def versions():
@@ -25,6 +25,13 @@ def versions():
 def pytest_terminal_summary(terminalreporter):
     listed = ", ".join(f"{name} {version}" for name, version in versions())
     terminalreporter.write_line("clients: " + listed)
+
+
+@pytest.fixture(autouse=True)
+def described():
+    """Whatever a client sends and gets an answer to is valid against the server's own description."""
+    yield
+    assert TAPPED.complaints() == []
 
 
 @pytest.fixture(scope="session")
