@@ -13,53 +13,58 @@ namespace {
 const float* OrNull(const std::vector<float>& v) { return v.empty() ? nullptr : v.data(); }
 
 struct Projections {
-  float* q;  // [n_rows, d_q]
+  float* q;  // [n_queries, d_q]
   float* k;  // [n_rows, d_kv]
   float* v;
   int64_t d_q, d_kv;
-  // With an attention gate: the projection as it comes, [n_rows, n_heads, 2, head_dim], and its second halves as q.
+  // With an attention gate: the projection as it comes, [n_queries, n_heads, 2, head_dim], and its second halves as q.
   float* q_and_gate;
   float* gate;
 };
 
 // Each head's query and gate apart.
-void SplitGate(const Projections& p, int64_t row, const ModelConfig& c) {
+void SplitGate(const Projections& p, int64_t query, const ModelConfig& c) {
   const auto bytes = static_cast<size_t>(c.head_dim) * sizeof(float);
   for (int64_t head = 0; head < c.n_heads; ++head) {
-    const float* from = p.q_and_gate + row * 2 * p.d_q + head * 2 * c.head_dim;
-    std::memcpy(p.q + row * p.d_q + head * c.head_dim, from, bytes);
-    std::memcpy(p.gate + row * p.d_q + head * c.head_dim, from + c.head_dim, bytes);
+    const float* from = p.q_and_gate + query * 2 * p.d_q + head * 2 * c.head_dim;
+    std::memcpy(p.q + query * p.d_q + head * c.head_dim, from, bytes);
+    std::memcpy(p.gate + query * p.d_q + head * c.head_dim, from + c.head_dim, bytes);
   }
 }
 
-// One row: norms, rotary embedding, and the cache entry that later rows will read.
-void FinishRow(const AttentionWeights& w, int layer, const Projections& p, int64_t row, ForwardContext& ctx) {
-  const ModelConfig& c = ctx.config;
-  if (p.gate != nullptr) SplitGate(p, row, c);
-  float* q = p.q + row * p.d_q;
-  float* k = p.k + row * p.d_kv;
-  if (!w.q_norm.empty()) {
-    kernels::RmsNormHeads(q, c.n_heads, w.q_norm, c.norm_eps);
-    kernels::RmsNormHeads(k, c.n_kv_heads, w.k_norm, c.norm_eps);
-  }
+// Norm per head and rotary embedding as the row's position has it.
+void NormAndRotate(float* heads, int n_heads, const std::vector<float>& norm, int64_t row, const ForwardContext& ctx) {
+  if (!norm.empty()) kernels::RmsNormHeads(heads, n_heads, norm, ctx.config.norm_eps);
   const auto n_pairs = static_cast<size_t>(ctx.n_rope_pairs);
   const std::span<const float> cos(ctx.cos + static_cast<size_t>(row) * n_pairs, n_pairs);
   const std::span<const float> sin(ctx.sin + static_cast<size_t>(row) * n_pairs, n_pairs);
-  kernels::Rope(q, c.n_heads, c.head_dim, cos, sin);
-  kernels::Rope(k, c.n_kv_heads, c.head_dim, cos, sin);
+  kernels::Rope(heads, n_heads, ctx.config.head_dim, cos, sin);
+}
+
+void FinishQuery(const AttentionWeights& w, const Projections& p, int64_t query, int64_t row,
+                 const ForwardContext& ctx) {
+  if (p.gate != nullptr) SplitGate(p, query, ctx.config);
+  NormAndRotate(p.q + query * p.d_q, ctx.config.n_heads, w.q_norm, row, ctx);
+}
+
+// The cache entry that later rows will read.
+void StoreRow(const AttentionWeights& w, int layer, const Projections& p, int64_t row, const ForwardContext& ctx) {
+  float* k = p.k + row * p.d_kv;
+  NormAndRotate(k, ctx.config.n_kv_heads, w.k_norm, row, ctx);
   const BatchRow& batch_row = ctx.rows[static_cast<size_t>(row)];
   batch_row.sequence->Store(layer, batch_row.position, k, p.v + row * p.d_kv);
 }
 
-}  // namespace
-
-void AttentionBlock(const LayerWeights& weights, int layer, ForwardContext& ctx) {
+// Queries of the wanted rows, keys and values of all, these stored. Afterwards ctx has the wanted rows alone.
+Projections Project(const LayerWeights& weights, int layer, ForwardContext& ctx) {
   const AttentionWeights& w = weights.attention;
   const ModelConfig& c = ctx.config;
   ActivationsBody& act = ctx.act;
   const auto n = static_cast<size_t>(ctx.n_rows());
+  const auto gather = ctx.wanted != nullptr ? std::span<const int32_t>(*ctx.wanted) : std::span<const int32_t>();
+  const size_t n_queries = ctx.wanted != nullptr ? gather.size() : n;
   const int64_t d_q = int64_t{c.n_heads} * c.head_dim;
-  const auto q_size = n * static_cast<size_t>(d_q);
+  const auto q_size = n_queries * static_cast<size_t>(d_q);
   const Projections p{.q = act.q.Get(q_size),
                       .k = act.k.Get(n * static_cast<size_t>(w.k.rows())),
                       .v = act.v.Get(n * static_cast<size_t>(w.v.rows())),
@@ -69,15 +74,36 @@ void AttentionBlock(const LayerWeights& weights, int layer, ForwardContext& ctx)
                       .gate = c.attention_gate ? act.attention_gate.Get(q_size) : nullptr};
   float* h = act.normed.Get(n * static_cast<size_t>(c.d_model));
   kernels::RmsNorm(ctx.In(ctx.x, c.d_model), weights.mixer_norm, c.norm_eps, {h, c.d_model}, ctx.pool);
+  const kernels::RowsIn in = ctx.In(h, c.d_model);
   const kernels::RowsOut q_out{p.gate != nullptr ? p.q_and_gate : p.q, w.q.rows()};
-  const std::array<kernels::MatMulJob, 3> qkv{{
-      {.weights = &w.q, .x = ctx.In(h, c.d_model), .y = q_out, .bias = OrNull(w.q_bias), .gather = {}},
-      {.weights = &w.k, .x = ctx.In(h, c.d_model), .y = {p.k, p.d_kv}, .bias = OrNull(w.k_bias), .gather = {}},
-      {.weights = &w.v, .x = ctx.In(h, c.d_model), .y = {p.v, p.d_kv}, .bias = OrNull(w.v_bias), .gather = {}},
+  const std::array<kernels::MatMulJob, 3> kvq{{
+      {.weights = &w.k, .x = in, .y = {p.k, p.d_kv}, .bias = OrNull(w.k_bias), .gather = {}},
+      {.weights = &w.v, .x = in, .y = {p.v, p.d_kv}, .bias = OrNull(w.v_bias), .gather = {}},
+      {.weights = &w.q, .x = in, .y = q_out, .bias = OrNull(w.q_bias), .gather = gather},
   }};
-  kernels::MatMul(qkv, act.matmul, ctx.pool);
-  ctx.ForRows(p.d_q + p.d_kv, [&](int64_t row) { FinishRow(w, layer, p, row, ctx); });
+  kernels::MatMul(std::span(kvq).first(n_queries > 0 ? 3 : 2), act.matmul, ctx.pool);
+  ctx.ForRows(p.d_q + p.d_kv, [&](int64_t row) {
+    StoreRow(w, layer, p, row, ctx);
+    if (ctx.wanted == nullptr) FinishQuery(w, p, row, row, ctx);
+  });
+  if (ctx.wanted != nullptr) {
+    for (size_t i = 0; i < n_queries; ++i) FinishQuery(w, p, static_cast<int64_t>(i), gather[i], ctx);
+    ctx.KeepWanted();
+  }
+  return p;
+}
 
+}  // namespace
+
+void AttentionBlock(const LayerWeights& weights, int layer, ForwardContext& ctx) {
+  const ModelConfig& c = ctx.config;
+  ActivationsBody& act = ctx.act;
+  if (ctx.rows.empty()) return;
+  const Projections p = Project(weights, layer, ctx);
+  if (ctx.rows.empty()) return;
+
+  const auto n = static_cast<size_t>(ctx.n_rows());
+  const int64_t d_q = p.d_q;
   float* mixed = act.mixed.Get(n * static_cast<size_t>(p.d_q));
   act.attention_rows.resize(n);
   for (size_t row = 0; row < n; ++row) {
@@ -97,7 +123,8 @@ void AttentionBlock(const LayerWeights& weights, int layer, ForwardContext& ctx)
   }
 
   float* out = act.down.Get(n * static_cast<size_t>(c.d_model));
-  kernels::MatMul({.weights = &w.o, .x = ctx.In(mixed, p.d_q), .y = {out, c.d_model}, .bias = nullptr, .gather = {}},
+  const kernels::Matrix& o = weights.attention.o;
+  kernels::MatMul({.weights = &o, .x = ctx.In(mixed, p.d_q), .y = {out, c.d_model}, .bias = nullptr, .gather = {}},
                   act.matmul, ctx.pool);
   kernels::Add(out, ctx.n_rows() * int64_t{c.d_model}, ctx.x);
 }

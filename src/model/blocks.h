@@ -1,4 +1,4 @@
-// The parts that layers are made of. Each adds its output to the residual stream ctx.x.
+// The parts that layers are made of. Each adds its output to the residual stream ctx.x; without rows it does nothing.
 #pragma once
 
 #include "model/forward.h"
@@ -8,7 +8,8 @@ namespace quern::model {
 
 // x += o(attention(rope(norm(q)), rope(norm(k)), v)) of mixer_norm(x), with an attention gate o(attention *
 // sigmoid(gate)). Stores the rows' keys and values first, so that rows of one segment see each other; layer counts
-// attention layers. ctx.act.cos and sin are filled.
+// attention layers. ctx.act.cos and sin are filled. Where ctx.wanted is set every row leaves its key and value behind,
+// the wanted ones alone attend, and ctx has no others afterwards.
 void AttentionBlock(const LayerWeights& weights, int layer, ForwardContext& ctx);
 
 // x += out(norm(delta rule) * silu(z)) of mixer_norm(x); the sequences' recurrent states and convolution histories move

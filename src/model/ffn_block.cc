@@ -6,6 +6,7 @@
 namespace quern::model {
 
 void FfnBlock(const LayerWeights& weights, const FfnWeights& ffn, ForwardContext& ctx) {
+  if (ctx.rows.empty()) return;
   const ModelConfig& c = ctx.config;
   ActivationsBody& act = ctx.act;
   const auto n = static_cast<size_t>(ctx.n_rows());

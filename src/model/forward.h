@@ -1,6 +1,7 @@
 // One Forward call in progress: which row belongs to which sequence, and where everything lies.
 #pragma once
 
+#include <cstring>
 #include <span>
 #include <vector>
 
@@ -22,9 +23,24 @@ struct ForwardContext {
   const float* cos;  // [n_rows, n_rope_pairs], in act.cos
   const float* sin;
   int n_rope_pairs;
+  // In the last layer, when nobody asks for the results of the other rows: those that somebody asks for, ascending.
+  // Else null.
+  const std::vector<int32_t>* wanted = nullptr;
 
   int n_rows() const { return static_cast<int>(rows.size()); }
   kernels::RowsIn In(const float* data, int64_t width) const { return {data, n_rows(), width}; }
+
+  // Forgets the other rows; the wanted ones close up in rows and x (not in cos and sin).
+  void KeepWanted() {
+    const auto d_model = static_cast<size_t>(config.d_model);
+    for (size_t i = 0; i < wanted->size(); ++i) {
+      const auto from = static_cast<size_t>((*wanted)[i]);
+      act.rows[i] = act.rows[from];
+      if (from != i) std::memcpy(x + i * d_model, x + from * d_model, d_model * sizeof(float));
+    }
+    rows = std::span(act.rows).first(wanted->size());
+    wanted = nullptr;
+  }
 
   // body(row) for all rows, on several threads when rows of this many elements make that worthwhile.
   template <typename Body>

@@ -75,6 +75,7 @@ class ModelBody final : public Model {
   void FillRows(std::span<const Segment> segments, ActivationsBody& act) const;
   ForwardContext Begin(const EmbeddingTable& embedding, ActivationsBody& act, ThreadPool& pool) const;
   void MixMtpInput(std::span<const MtpSegment> segments, ForwardContext& ctx) const;
+  void LeaveOutUnwanted(ForwardContext& ctx) const;
   ForwardResult Finish(std::span<const float> norm, const kernels::Matrix& head, ForwardContext& ctx,
                        const LayerObserver* observer) const;
 
@@ -163,22 +164,36 @@ ForwardContext ModelBody::Begin(const EmbeddingTable& embedding, ActivationsBody
   return ctx;
 }
 
+// What nobody asks for is not computed: in the last layer rows without logits need to leave their keys and values
+// behind and nothing else. With a multi-token prediction head every row's hidden state is of use. (No published model
+// ends in a recurrent layer; there all rows go on.)
+void ModelBody::LeaveOutUnwanted(ForwardContext& ctx) const {
+  const bool last_attends = config().KindOf(config().n_layers - 1) == LayerKind::kFullAttention;
+  if (last_attends && !has_mtp() && ctx.act.logit_rows.size() < ctx.rows.size()) ctx.wanted = &ctx.act.logit_rows;
+}
+
 ForwardResult ModelBody::Finish(std::span<const float> norm, const kernels::Matrix& head, ForwardContext& ctx,
                                 const LayerObserver* observer) const {
   const ModelConfig& c = config();
   const auto d_model = static_cast<size_t>(c.d_model);
+  if (ctx.rows.empty()) return {};
   float* normed = ctx.act.normed.Get(ctx.rows.size() * d_model);
   kernels::RmsNorm(ctx.In(ctx.x, c.d_model), norm, c.norm_eps, {normed, c.d_model}, ctx.pool);
-  const std::span<const float> hidden(normed, ctx.rows.size() * d_model);
-  if (observer != nullptr) (*observer)(c.n_layers, hidden, ctx.n_rows());
+  const std::span<const float> all_normed(normed, ctx.rows.size() * d_model);
+  if (observer != nullptr) (*observer)(c.n_layers, all_normed, ctx.n_rows());
 
+  const auto hidden = has_mtp() ? all_normed : std::span<const float>();
   const std::vector<int32_t>& wanted = ctx.act.logit_rows;
   if (wanted.empty()) return {.logits = {}, .n_rows = 0, .hidden = hidden};
   const size_t n_logits = wanted.size() * static_cast<size_t>(c.vocab);
   float* logits = ctx.act.logits.Get(n_logits);
-  kernels::MatMul(
-      {.weights = &head, .x = ctx.In(normed, c.d_model), .y = {logits, c.vocab}, .bias = nullptr, .gather = wanted},
-      ctx.act.matmul, ctx.pool);
+  const bool all = wanted.size() == ctx.rows.size();
+  kernels::MatMul({.weights = &head,
+                   .x = ctx.In(normed, c.d_model),
+                   .y = {logits, c.vocab},
+                   .bias = nullptr,
+                   .gather = all ? std::span<const int32_t>() : std::span<const int32_t>(wanted)},
+                  ctx.act.matmul, ctx.pool);
   return {.logits = {logits, n_logits}, .n_rows = static_cast<int>(wanted.size()), .hidden = hidden};
 }
 
@@ -192,6 +207,7 @@ Result<ForwardResult> ModelBody::Forward(std::span<const Segment> segments, Acti
   const std::span<const float> x(ctx.x, act.rows.size() * static_cast<size_t>(config().d_model));
   if (observer != nullptr) (*observer)(-1, x, ctx.n_rows());
   for (int layer = 0; layer < config().n_layers; ++layer) {
+    if (layer + 1 == config().n_layers && observer == nullptr) LeaveOutUnwanted(ctx);
     form_.RunLayer(weights_.layers[static_cast<size_t>(layer)], layer, ctx);
     if (observer != nullptr) (*observer)(layer, x, ctx.n_rows());
   }

@@ -150,7 +150,9 @@ struct TensorClassInfo {
 struct ForwardResult {
   std::span<const float> logits;  // [n_rows, vocab]
   int n_rows = 0;                 // that want logits
-  std::span<const float> hidden;  // [all rows, d_model], after the final norm
+  // [all rows, d_model], after the final norm, of a model with a multi-token prediction head and of the head; else
+  // empty.
+  std::span<const float> hidden;
 };
 
 // Scratch for Forward, sized on first use and reused. One caller at a time.
@@ -201,5 +203,9 @@ class Model {
     return Error(Code::kUnsupported, "this model has no multi-token prediction head");
   }
 };
+
+// weight_bytes() of the model that a checkpoint becomes, told before anything is loaded: types that kernels do not
+// compute with take more memory than in the file (kernels/matrix.h).
+uint64_t WeightBytesOf(const Checkpoint& checkpoint);
 
 }  // namespace quern::model

@@ -110,6 +110,7 @@ void AddShared(const MoeWeights& moe, const float* h, ForwardContext& ctx) {
 }  // namespace
 
 void MoeBlock(const LayerWeights& weights, const MoeWeights& moe, ForwardContext& ctx) {
+  if (ctx.rows.empty()) return;
   const ModelConfig& c = ctx.config;
   ActivationsBody& act = ctx.act;
   const auto n = static_cast<size_t>(ctx.n_rows());

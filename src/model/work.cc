@@ -1,6 +1,9 @@
 #include "model/work.h"
 
+#include <fmt/core.h>
+
 #include <cmath>
+#include <string>
 #include <string_view>
 
 #include "model/mtp_names.h"
@@ -24,6 +27,11 @@ double& KindOf(Operations& ops, DType type) {
 
 bool Has(std::string_view name, std::string_view part) { return name.find(part) != std::string_view::npos; }
 
+// See ModelWork::last_dense; as LeaveOutUnwanted in model.cc.
+bool LastLayerLeavesRowsOut(const ModelConfig& config) {
+  return config.n_mtp_layers == 0 && config.KindOf(config.n_layers - 1) == LayerKind::kFullAttention;
+}
+
 // What does not depend on the weights' types.
 ModelWork ShapeWork(const ModelConfig& config) {
   ModelWork work;
@@ -34,6 +42,7 @@ ModelWork ShapeWork(const ModelConfig& config) {
   work.kv_values_per_token = 2.0 * n_attention * config.n_kv_heads * config.head_dim;
   // A product for the score and one for the value, of head_dim multiply-adds each.
   work.attention_ops_per_pair = 4.0 * n_attention * config.n_heads * config.head_dim;
+  if (LastLayerLeavesRowsOut(config)) work.last_attention_share = 1 / n_attention;
   work.state_bytes = static_cast<double>(config.StateBytesPerSequence());
   // Per element of the state: decay, two multiply-adds to read it, one to write.
   work.recurrent_ops_per_row =
@@ -69,6 +78,7 @@ double ModelWork::ExpertBytes(double n_rows) const {
 ModelWork WorkOf(const Checkpoint& checkpoint) {
   const ModelConfig& config = checkpoint.config();
   ModelWork work = ShapeWork(config);
+  const std::string last = fmt::format("model.layers.{}.", config.n_layers - 1);
   for (const StoredTensor& tensor : checkpoint.tensors()) {
     if (tensor.name.starts_with(kMtpPrefix) || tensor.shape.size() != 2 || Has(tensor.name, "conv1d") ||
         Has(tensor.name, "scale_inv")) {
@@ -84,34 +94,47 @@ ModelWork WorkOf(const Checkpoint& checkpoint) {
     } else if (Has(tensor.name, ".mlp.experts.")) {
       group = &work.experts;
     }
-    group->Add(tensor.dtype, tensor.n_elements(), static_cast<double>(tensor.bytes.size()));
+    const auto n_bytes = static_cast<double>(tensor.bytes.size());
+    group->Add(tensor.dtype, tensor.n_elements(), n_bytes);
+    const bool left_out = LastLayerLeavesRowsOut(config) && tensor.name.starts_with(last) &&
+                          !Has(tensor.name, ".k_proj.") && !Has(tensor.name, ".v_proj.");
+    if (!left_out) continue;
+    (group == &work.experts ? work.last_experts : work.last_dense).Add(tensor.dtype, tensor.n_elements(), n_bytes);
   }
   return work;
 }
 
 ModelWork WorkOf(const ModelConfig& config, DType type, double bytes_per_weight) {
   ModelWork work = ShapeWork(config);
-  const auto add = [&](MatrixWork& group, int64_t n) { group.Add(type, n, bytes_per_weight * static_cast<double>(n)); };
+  int layer = 0;
+  const auto add_as = [&](DType t, double bytes, MatrixWork& group, MatrixWork& last, int64_t n) {
+    group.Add(t, n, bytes * static_cast<double>(n));
+    if (layer + 1 == config.n_layers && LastLayerLeavesRowsOut(config)) last.Add(t, n, bytes * static_cast<double>(n));
+  };
+  const auto add_dense = [&](int64_t n) { add_as(type, bytes_per_weight, work.dense, work.last_dense, n); };
+  const auto add_keys = [&](int64_t n) { work.dense.Add(type, n, bytes_per_weight * static_cast<double>(n)); };
   const int64_t d = config.d_model;
   const int64_t queries = int64_t{config.n_heads} * config.head_dim;
   const int64_t values = int64_t{config.n_linear_value_heads} * config.linear_value_dim;
-  for (int layer = 0; layer < config.n_layers; ++layer) {
+  for (; layer < config.n_layers; ++layer) {
     if (config.KindOf(layer) == LayerKind::kGatedDeltaNet) {
-      add(work.dense, d * (config.ConvChannels() + 2 * values + 2 * int64_t{config.n_linear_value_heads}));
+      add_dense(d * (config.ConvChannels() + 2 * values + 2 * int64_t{config.n_linear_value_heads}));
     } else {
       const int64_t keys = int64_t{config.n_kv_heads} * config.head_dim;
-      add(work.dense, d * ((config.attention_gate ? 3 : 2) * queries + 2 * keys));
+      add_dense(d * ((config.attention_gate ? 3 : 2) * queries));
+      add_keys(d * 2 * keys);
     }
     if (!config.IsMoeLayer(layer)) {
-      add(work.dense, 3 * d * config.d_ff);
+      add_dense(3 * d * config.d_ff);
       continue;
     }
-    add(work.experts, int64_t{config.n_experts} * 3 * d * config.d_ff_expert);
-    add(work.dense, 3 * d * config.d_ff_shared);
+    add_as(type, bytes_per_weight, work.experts, work.last_experts,
+           int64_t{config.n_experts} * 3 * d * config.d_ff_expert);
+    add_dense(3 * d * config.d_ff_shared);
     const int64_t router = d * (config.n_experts + (config.d_ff_shared > 0 ? 1 : 0));
-    work.dense.Add(DType::kF32, router, 4.0 * static_cast<double>(router));
+    add_as(DType::kF32, 4.0, work.dense, work.last_dense, router);
   }
-  add(work.head, d * config.vocab);
+  work.head.Add(type, d * config.vocab, bytes_per_weight * static_cast<double>(d * config.vocab));
   return work;
 }
 
@@ -136,7 +159,13 @@ StepWork WorkOf(const ModelWork& model, const StepShape& step, double kv_value_b
     work.ops += model.experts.per_row * (step.n_rows * model.experts_used / model.n_experts);
   }
   work.ops += model.head.per_row * step.n_logit_rows;
-  work.attention_ops = model.attention_ops_per_pair * step.pairs;
+  const double left_out = step.n_rows - step.n_logit_rows;
+  work.ops += model.last_dense.per_row * -left_out;
+  if (model.n_experts > 0) {
+    work.ops += model.last_experts.per_row * (-left_out * model.experts_used / model.n_experts);
+  }
+  work.attention_ops =
+      model.attention_ops_per_pair * step.pairs * (1 - model.last_attention_share * left_out / step.n_rows);
   work.recurrent_ops = model.recurrent_ops_per_row * step.n_rows;
   return work;
 }

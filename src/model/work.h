@@ -31,13 +31,17 @@ struct MatrixWork {
 
 // Per model; sums over all layers.
 struct ModelWork {
-  MatrixWork dense;         // passed by every row: mixers, dense feed-forward, routers, shared experts; no vectors
-  MatrixWork experts;       // all experts of all layers; per_row is of all of them together
-  MatrixWork head;          // lm_head, passed by rows that want logits
-  double experts_used = 0;  // of n_experts, by one row
-  double n_experts = 0;     // 0: no MoE layers
+  MatrixWork dense;    // passed by every row: mixers, dense feed-forward, routers, shared experts; no vectors
+  MatrixWork experts;  // all experts of all layers; per_row is of all of them together
+  MatrixWork head;     // lm_head, passed by rows that want logits
+  // Parts of dense and experts that rows without logits do not pass: the last layer but its keys and values (empty for
+  // a model with a multi-token prediction head, and where the last layer is recurrent).
+  MatrixWork last_dense, last_experts;
+  double experts_used = 0;            // of n_experts, by one row
+  double n_experts = 0;               // 0: no MoE layers
   double kv_values_per_token = 0;     // keys and values stored per token
   double attention_ops_per_pair = 0;  // for one new token and one token that it sees
+  double last_attention_share = 0;    // of these in the last layer, for rows with logits only
   double state_bytes = 0;             // recurrent state of one sequence
   double recurrent_ops_per_row = 0;
 

@@ -37,6 +37,9 @@ TEST(Work, FormulasCountWhatTheFilesHold) {
     EXPECT_EQ(counted.dense.bytes, formula.dense.bytes);
     EXPECT_EQ(counted.experts.bytes, formula.experts.bytes);
     EXPECT_EQ(counted.head.bytes, formula.head.bytes);
+    EXPECT_EQ(counted.last_dense.bytes, formula.last_dense.bytes);
+    EXPECT_EQ(counted.last_experts.bytes, formula.last_experts.bytes);
+    EXPECT_GT(counted.last_dense.bytes, 0);
     EXPECT_EQ(counted.dense.per_row.f32 + counted.experts.per_row.f32,
               counted.dense.bytes / 2 + counted.experts.bytes / 2);
     ++n;
@@ -51,6 +54,17 @@ TEST(Work, CoderA3BReadsWhatItsNameSays) {
   EXPECT_NEAR((one.ops.int8 + one.ops.f32) / 2, 3.04e9, 0.02e9);
   EXPECT_EQ(one.kv_bytes, 1000 * 96 * 1024);
   EXPECT_EQ(one.attention_ops, 4.0 * 48 * 32 * 128 * 1000);
+}
+
+// A row without logits does everything but the head and, in the last of 48 layers, what is behind its key and value.
+TEST(Work, RowsWithoutLogitsStopInTheLastLayer) {
+  const ModelWork work = WorkOf(Coder30B(), DType::kQ4K, 0.5625);
+  const StepWork all = WorkOf(work, {.n_rows = 512, .n_logit_rows = 512, .pairs = 1000}, 2);
+  const StepWork none = WorkOf(work, {.n_rows = 512, .n_logit_rows = 0, .pairs = 1000}, 2);
+  const double layers = (all.ops.int8 + all.ops.f32) - 512 * work.head.per_row.int8;
+  EXPECT_NEAR((none.ops.int8 + none.ops.f32) / layers, 1 - 1.0 / 48, 0.002);
+  EXPECT_GT((none.ops.int8 + none.ops.f32) / layers, 1 - 1.0 / 48);
+  EXPECT_DOUBLE_EQ(none.attention_ops / all.attention_ops, 1 - 1.0 / 48);
 }
 
 TEST(Work, ExpertsReadGrowFromOneRowsToAll) {
