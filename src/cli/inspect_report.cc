@@ -9,6 +9,7 @@
 
 #include "cli/memory.h"
 #include "model/f8_scales.h"
+#include "model/model.h"
 #include "model/mtp_names.h"
 #include "tensor/dtype.h"
 
@@ -120,9 +121,9 @@ std::string InspectReport(const model::Checkpoint& checkpoint, int context, std:
   const auto state = static_cast<uint64_t>(config.StateBytesPerSequence());
   if (state > 0) out += fmt::format("states         {} per sequence, whatever its length\n", SizeText(state));
   kv += state;
-  out += fmt::format("memory needed  {} = weights {} + {} for one context of {} tokens in {}\n",
-                     SizeText(checkpoint.n_bytes() + kv), SizeText(checkpoint.n_bytes()), SizeText(kv), n_context,
-                     model::KvTypesName(types));
+  const uint64_t weights = model::WeightBytesOf(checkpoint);
+  out += fmt::format("memory needed  {} = weights {} + {} for one context of {} tokens in {}\n", SizeText(weights + kv),
+                     SizeText(weights), SizeText(kv), n_context, model::KvTypesName(types));
   return out;
 }
 

@@ -23,7 +23,7 @@ Result<engine::MemoryPlan> PlanOf(const model::Checkpoint& checkpoint, const Set
     QUERN_ASSIGN(config, model::WithYarn(std::move(config), *settings.yarn));
   }
   const auto kv_token_bytes = config.KvBytesPerToken(settings.kv_types.value_or(DefaultKvTypes(checkpoint)));
-  auto plan = engine::PlanMemory(config, {.weight_bytes = checkpoint.n_bytes(),
+  auto plan = engine::PlanMemory(config, {.weight_bytes = model::WeightBytesOf(checkpoint),
                                           .context = settings.context,
                                           .parallel = parallel,
                                           .memory = settings.memory,

@@ -112,10 +112,9 @@ Result<int> RunPlan(const Invocation& invocation) {
       CeilingsText({here.read_bytes, here.int8_ops, here.bf16_ops, here.f32_ops}), kPrompt);
   PrintHead();
   const model::ModelWork work = model::WorkOf(*checkpoint);
-  PrintSpeeds(
-      {ModelName(settings, path), work, checkpoint->config().n_layers, static_cast<double>(checkpoint->n_bytes()),
-       static_cast<double>(plan.request.kv_token_bytes) / work.kv_values_per_token},
-      here);
+  PrintSpeeds({ModelName(settings, path), work, checkpoint->config().n_layers, static_cast<double>(plan.weights),
+               static_cast<double>(plan.request.kv_token_bytes) / work.kv_values_per_token},
+              here);
   for (const Subject& subject : PublishedModels()) {
     PrintSpeeds(subject, here);
     for (const engine::Machine& machine : engine::ExampleMachines()) PrintSpeeds(subject, machine);

@@ -241,6 +241,10 @@ Result<Matrix> Matrix::WithShape(DType type, int64_t rows, int64_t cols) {
   return m;
 }
 
+size_t Matrix::BytesWhenPacked(DType stored, int64_t rows, int64_t cols) {
+  return CheckShape(stored, rows, cols) ? PackedBytes(ComputeType(stored), rows, cols) : 0;
+}
+
 Result<void> Matrix::PackAll(const PackOptions& options, const std::function<void(int64_t g, std::byte* out)>& pack) {
   const size_t n_bytes = PackedBytes(type_, rows_, cols_);
   PackedArena own(n_bytes);

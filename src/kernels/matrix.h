@@ -34,6 +34,9 @@ class Matrix {
  public:
   Matrix() = default;  // empty: rows() == 0
 
+  // What a matrix of a stored type will take; 0 for one that cannot be packed (Prepare says why).
+  static size_t BytesWhenPacked(DType stored, int64_t rows, int64_t cols);
+
   // Packs data: exactly rows * RowBytes(type, cols) bytes, any alignment; not needed afterwards.
   // Errors: kInvalidArgument (shape or size does not fit the type; the message has both), kUnsupported (a type without
   // kernels, e.g. integers, or f8_e4m3, which comes with scales; mxfp4 scales out of range), kExhausted (no memory).

@@ -36,6 +36,7 @@ Result<std::vector<float>> WeightLoader::ConvOf(const std::string& name) {
       const StoredTensor* tensor,
       Take(name, is_squeezed ? std::span<const int64_t>(squeezed) : std::span<const int64_t>(published), kClass));
   QUERN_ASSIGN(const std::vector<float> values, ReadF32(*tensor));
+  n_bytes_ += values.size() * sizeof(float);
   return Transposed(values, channels, width);
 }
 
