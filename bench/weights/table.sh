@@ -20,7 +20,7 @@ row() { # name, path, arguments of quantize
   rm "$folder/$1.gguf"
 }
 cat tests/api/*.py >"$folder/other"
-types=(bf16 q8_0 q6_k q5_k_m q4_k_m q4_k_s q4_0)
+types=(bf16 q8_0 q6_k q5_k_m q5_k_s q4_k_m q4_k_s iq4_nl q4_0 q3_k_l q3_k_m q3_k_s q2_k)
 for type in "${types[@]}"; do row "$type" --type "$type"; done
 "$quern" imatrix "$model" "$folder/imatrix" --text "$folder/other" --tokens 8192 >/dev/null
-for type in q4_k_m q4_0; do row "${type}+imatrix" --type "$type" --imatrix "$folder/imatrix"; done
+for type in q4_k_m iq4_nl q4_0 q3_k_m q2_k; do row "${type}+imatrix" --type "$type" --imatrix "$folder/imatrix"; done

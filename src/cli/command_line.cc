@@ -54,7 +54,8 @@ constexpr CommandInfo kCommands[] = {
      "  quern tokenize --decode \"[1, 2, 3]\""},
     {Command::kQuantize, kQuantize, "quantize", "write a checkpoint as a GGUF file of smaller weights", "<IN>",
      "safetensors directory or .gguf file",
-     "Types, best first: f32, bf16, f16, q8_0, q6_k, q5_k_m, q5_k_s, q4_k_m, q4_k_s, q4_0.\n"
+     "Types, best first: f32, bf16, f16, q8_0, q6_k, q5_k_m, q5_k_s, q4_k_m, q4_k_s, iq4_nl, q4_0,\n"
+     "q3_k_l, q3_k_m, q3_k_s, q2_k.\n"
      "q4_k_m is the usual choice for large models; see docs/quantization.md for what each costs.\n\n"
      "Examples:\n"
      "  quern quantize ~/models/Qwen3-Coder-30B-A3B-Instruct coder-q4_k_m.gguf --type q4_k_m\n"

@@ -8,6 +8,7 @@
 #include "kernels/quantize_k.h"
 #include "kernels/scale_search.h"
 #include "kernels/tile.h"
+#include "kernels/unpack.h"
 
 namespace quern::kernels {
 namespace {
@@ -63,6 +64,17 @@ void ToQ5_0(const float* x, const float* w, std::byte* out) {
   for (int i = 0; i < 16; ++i) out[6 + i] = static_cast<std::byte>((q[i] & 15) | ((q[i + 16] & 15) << 4));
 }
 
+void ToIQ4NL(const float* x, const float* w, std::byte* out) {
+  const uint16_t d = F32ToF16(FitTableScale(x, w, 32, kIQ4Values));
+  const float inverse = InverseOf(F16ToF32(d));
+  Store16(d, out);
+  for (int i = 0; i < 16; ++i) {
+    const int low = NearestIndex(x[i] * inverse, kIQ4Values);
+    const int high = NearestIndex(x[i + 16] * inverse, kIQ4Values);
+    out[2 + i] = static_cast<std::byte>(low | (high << 4));
+  }
+}
+
 using BlockFn = void (*)(const float* x, const float* w, std::byte* out);
 
 BlockFn BlockFnFor(DType type) {
@@ -79,6 +91,12 @@ BlockFn BlockFnFor(DType type) {
       return ToQ4_0;
     case DType::kQ5_0:
       return ToQ5_0;
+    case DType::kIQ4NL:
+      return ToIQ4NL;
+    case DType::kQ2K:
+      return QuantizeQ2K;
+    case DType::kQ3K:
+      return QuantizeQ3K;
     case DType::kQ4K:
       return QuantizeQ4K;
     case DType::kQ5K:

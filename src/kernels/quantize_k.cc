@@ -11,28 +11,32 @@
 namespace quern::kernels {
 namespace {
 
-constexpr int kSubBlocks = 8;  // of 32 elements, each with a 6-bit scale and a 6-bit minimum
-constexpr int kSubElements = 32;
-constexpr int kLargest6Bit = 63;
+constexpr int kElements = 256;
 
-// What q4_k and q5_k store, before packing.
+// ---- Scale and minimum: q2_k, q4_k, q5_k ----
+
+// What such a type stores, before packing: kSubs sub-blocks, each with a scale and a minimum of 0..kMost.
+template <int kSubs, int kMost>
 struct ScaleMinBlock {
+  static constexpr int kSubElements = kElements / kSubs;
+  static constexpr int kLargest = kMost;
   uint16_t d, dmin;
-  int scale[kSubBlocks], min[kSubBlocks];  // 0..63
-  uint8_t q[256];
+  int scale[kSubs], min[kSubs];
+  uint8_t q[kElements];
 };
 
 // The integers (scale, min) around the rounded ones that leave the least error: what one is rounded by, the other can
 // make up for.
-void RefineSubBlock(const float* x, const float* w, float d, float dmin, int hi, int* scale, int* min) {
+void RefineSubBlock(const float* x, const float* w, int n, float d, float dmin, int hi, int largest, int* scale,
+                    int* min) {
   const int scale0 = *scale;
   const int min0 = *min;
-  float best = ScaleMinError(x, w, kSubElements,
-                             {.scale = d * static_cast<float>(scale0), .min = dmin * static_cast<float>(min0)}, hi);
-  for (int s = std::max(0, scale0 - 1); s <= std::min(kLargest6Bit, scale0 + 1); ++s) {
-    for (int m = std::max(0, min0 - 1); m <= std::min(kLargest6Bit, min0 + 1); ++m) {
-      const float error = ScaleMinError(x, w, kSubElements,
-                                        {.scale = d * static_cast<float>(s), .min = dmin * static_cast<float>(m)}, hi);
+  float best =
+      ScaleMinError(x, w, n, {.scale = d * static_cast<float>(scale0), .min = dmin * static_cast<float>(min0)}, hi);
+  for (int s = std::max(0, scale0 - 1); s <= std::min(largest, scale0 + 1); ++s) {
+    for (int m = std::max(0, min0 - 1); m <= std::min(largest, min0 + 1); ++m) {
+      const float error =
+          ScaleMinError(x, w, n, {.scale = d * static_cast<float>(s), .min = dmin * static_cast<float>(m)}, hi);
       if (error >= best) continue;
       best = error;
       *scale = s;
@@ -41,42 +45,49 @@ void RefineSubBlock(const float* x, const float* w, float d, float dmin, int hi,
   }
 }
 
-int Rounded6Bit(float v, float unit) {
-  return static_cast<int>(NearestIn(v * InverseOf(unit), 0, static_cast<float>(kLargest6Bit)));
+int RoundedTo(float v, float unit, int largest) {
+  return static_cast<int>(NearestIn(v * InverseOf(unit), 0, static_cast<float>(largest)));
 }
 
-ScaleMinBlock FitScaleMinBlock(const float* x, const float* w, int hi) {
-  ScaleMin fits[kSubBlocks];
+// hi: the largest integer that stands for an element.
+template <typename Block>
+Block FitScaleMinBlock(const float* x, const float* w, int hi) {
+  constexpr int kLargest = Block::kLargest;
+  constexpr int kSub = Block::kSubElements;
+  constexpr int kSubs = kElements / kSub;
+  ScaleMin fits[kSubs];
   float largest_scale = 0;
   float largest_min = 0;
-  for (int j = 0; j < kSubBlocks; ++j) {
-    fits[j] = FitScaleAndMin(x + kSubElements * j, w + kSubElements * j, kSubElements, hi);
+  for (int j = 0; j < kSubs; ++j) {
+    fits[j] = FitScaleAndMin(x + kSub * j, w + kSub * j, kSub, hi);
     largest_scale = std::max(largest_scale, fits[j].scale);
     largest_min = std::max(largest_min, fits[j].min);
   }
-  ScaleMinBlock block;
-  block.d = F32ToF16(largest_scale / kLargest6Bit);
-  block.dmin = F32ToF16(largest_min / kLargest6Bit);
+  Block block;
+  block.d = F32ToF16(largest_scale / static_cast<float>(kLargest));
+  block.dmin = F32ToF16(largest_min / static_cast<float>(kLargest));
   const float d = F16ToF32(block.d);
   const float dmin = F16ToF32(block.dmin);
-  for (int j = 0; j < kSubBlocks; ++j) {
-    const float* xs = x + kSubElements * j;
-    block.scale[j] = Rounded6Bit(fits[j].scale, d);
-    block.min[j] = Rounded6Bit(fits[j].min, dmin);
-    RefineSubBlock(xs, w + kSubElements * j, d, dmin, hi, &block.scale[j], &block.min[j]);
+  for (int j = 0; j < kSubs; ++j) {
+    const float* xs = x + kSub * j;
+    block.scale[j] = RoundedTo(fits[j].scale, d, kLargest);
+    block.min[j] = RoundedTo(fits[j].min, dmin, kLargest);
+    RefineSubBlock(xs, w + kSub * j, kSub, d, dmin, hi, kLargest, &block.scale[j], &block.min[j]);
     const float scale = d * static_cast<float>(block.scale[j]);
     const float min = dmin * static_cast<float>(block.min[j]);
     const float inverse = InverseOf(scale);
-    for (int l = 0; l < kSubElements; ++l) {
-      block.q[kSubElements * j + l] =
-          static_cast<uint8_t>(NearestIn((xs[l] + min) * inverse, 0, static_cast<float>(hi)));
+    for (int l = 0; l < kSub; ++l) {
+      block.q[kSub * j + l] = static_cast<uint8_t>(NearestIn((xs[l] + min) * inverse, 0, static_cast<float>(hi)));
     }
   }
   return block;
 }
 
+using FineBlock = ScaleMinBlock<8, 63>;     // q4_k, q5_k
+using CoarseBlock = ScaleMinBlock<16, 15>;  // q2_k
+
 // Eight pairs of 6-bit numbers in 12 bytes; ref::ScaleMin takes them out again.
-void PackScales(const ScaleMinBlock& block, uint8_t* s) {
+void PackScales(const FineBlock& block, uint8_t* s) {
   for (int j = 0; j < 4; ++j) {
     s[j] = static_cast<uint8_t>(block.scale[j] | ((block.scale[j + 4] >> 4) << 6));
     s[j + 4] = static_cast<uint8_t>(block.min[j] | ((block.min[j + 4] >> 4) << 6));
@@ -93,30 +104,41 @@ void PackNibbles(const uint8_t* q, uint8_t* qs) {
   }
 }
 
-constexpr int kSixBitLow = -32;
-constexpr int kSixBitHigh = 31;
-constexpr int kSixBitSub = 16;  // elements per 8-bit scale
-
-void PackQ6K(const int8_t* q, BlockQ6K* block) {
-  std::memset(block->qh, 0, sizeof(block->qh));
+// Two low bits: of each half of 128, byte l holds elements l, 32 + l, 64 + l, 96 + l, from its lowest bits on.
+void PackPairsOfBits(const uint8_t* q, uint8_t* qs) {
   for (int half = 0; half < 2; ++half) {
     for (int l = 0; l < 32; ++l) {
-      int v[4];
-      for (int quarter = 0; quarter < 4; ++quarter) v[quarter] = q[128 * half + 32 * quarter + l] - kSixBitLow;
-      block->ql[64 * half + l] = static_cast<uint8_t>((v[0] & 15) | ((v[2] & 15) << 4));
-      block->ql[64 * half + 32 + l] = static_cast<uint8_t>((v[1] & 15) | ((v[3] & 15) << 4));
-      block->qh[32 * half + l] =
-          static_cast<uint8_t>((v[0] >> 4) | ((v[1] >> 4) << 2) | ((v[2] >> 4) << 4) | ((v[3] >> 4) << 6));
+      int bits = 0;
+      for (int j = 0; j < 4; ++j) bits |= (q[128 * half + 32 * j + l] & 3) << (2 * j);
+      qs[32 * half + l] = static_cast<uint8_t>(bits);
     }
   }
 }
 
-// The 8-bit scale around the rounded one that leaves the least error.
-int RefineScale(const float* x, const float* w, float d, int rounded) {
+// ---- Scale alone, of either sign: q3_k, q6_k ----
+
+// An element is an integer from lo to -lo - 1; a scale, one for 16 elements, from scale_lo to -scale_lo - 1.
+struct SignedRange {
+  int lo;
+  int scale_lo;
+};
+
+struct SignedBlock {
+  static constexpr int kSub = 16;
+  uint16_t d;
+  int scale[kElements / kSub];
+  uint8_t q[kElements];  // counted from lo
+};
+
+// The scale around the rounded one that leaves the least error.
+int RefineScale(const float* x, const float* w, float d, int rounded, const SignedRange& range) {
+  const auto error_of = [&](int s) {
+    return ScaleError(x, w, SignedBlock::kSub, d * static_cast<float>(s), range.lo, -range.lo - 1);
+  };
   int best = rounded;
-  float least = ScaleError(x, w, kSixBitSub, d * static_cast<float>(rounded), kSixBitLow, kSixBitHigh);
-  for (int s = std::max(-128, rounded - 1); s <= std::min(127, rounded + 1); ++s) {
-    const float error = ScaleError(x, w, kSixBitSub, d * static_cast<float>(s), kSixBitLow, kSixBitHigh);
+  float least = error_of(rounded);
+  for (int s = std::max(range.scale_lo, rounded - 1); s <= std::min(-range.scale_lo - 1, rounded + 1); ++s) {
+    const float error = error_of(s);
     if (error >= least) continue;
     least = error;
     best = s;
@@ -124,10 +146,96 @@ int RefineScale(const float* x, const float* w, float d, int rounded) {
   return best;
 }
 
+SignedBlock FitSignedBlock(const float* x, const float* w, const SignedRange& range) {
+  constexpr int kSub = SignedBlock::kSub;
+  const auto scale_lo = static_cast<float>(range.scale_lo);
+  const auto lo = static_cast<float>(range.lo);
+  float scales[kElements / kSub];
+  float extreme = 0;
+  for (int j = 0; j < kElements / kSub; ++j) {
+    scales[j] = FitScale(x + kSub * j, w + kSub * j, kSub, range.lo, -range.lo - 1);
+    if (std::fabs(scales[j]) > std::fabs(extreme)) extreme = scales[j];
+  }
+  SignedBlock block;
+  block.d = F32ToF16(extreme / scale_lo);
+  const float d = F16ToF32(block.d);
+  for (int j = 0; j < kElements / kSub; ++j) {
+    const float* xs = x + kSub * j;
+    const int rounded = static_cast<int>(NearestIn(scales[j] * InverseOf(d), scale_lo, -scale_lo - 1));
+    block.scale[j] = RefineScale(xs, w + kSub * j, d, rounded, range);
+    const float inverse = InverseOf(d * static_cast<float>(block.scale[j]));
+    for (int l = 0; l < kSub; ++l) {
+      const float nearest = NearestIn(xs[l] * inverse, lo, -lo - 1);
+      block.q[kSub * j + l] = static_cast<uint8_t>(static_cast<int>(nearest) - range.lo);
+    }
+  }
+  return block;
+}
+
+void PackQ6K(const uint8_t* q, BlockQ6K* block) {
+  for (int half = 0; half < 2; ++half) {
+    for (int l = 0; l < 32; ++l) {
+      const uint8_t* v = q + 128 * half + l;
+      block->ql[64 * half + l] = static_cast<uint8_t>((v[0] & 15) | ((v[64] & 15) << 4));
+      block->ql[64 * half + 32 + l] = static_cast<uint8_t>((v[32] & 15) | ((v[96] & 15) << 4));
+      block->qh[32 * half + l] =
+          static_cast<uint8_t>((v[0] >> 4) | ((v[32] >> 4) << 2) | ((v[64] >> 4) << 4) | ((v[96] >> 4) << 6));
+    }
+  }
+}
+
+// Sixteen numbers of -32..31 in 12 bytes, stored plus 32; Q3KScale takes them out again.
+void PackQ3KScales(const int* scale, uint8_t* s) {
+  std::memset(s, 0, 12);
+  for (int k = 0; k < 16; ++k) {
+    const int v = scale[k] + 32;
+    s[k % 8] = static_cast<uint8_t>(s[k % 8] | ((v & 15) << (k < 8 ? 0 : 4)));
+    s[8 + k % 4] = static_cast<uint8_t>(s[8 + k % 4] | ((v >> 4) << (2 * (k / 4))));
+  }
+}
+
+// Kernels do not compute with these two: they are converted at load.
+struct __attribute__((packed)) BlockQ2K {
+  uint8_t scales[16];
+  uint8_t qs[64];
+  uint16_t d, dmin;
+};
+struct __attribute__((packed)) BlockQ3K {
+  uint8_t hmask[32];
+  uint8_t qs[64];
+  uint8_t scales[12];
+  uint16_t d;
+};
+static_assert(sizeof(BlockQ2K) == 84 && sizeof(BlockQ3K) == 110);
+
 }  // namespace
 
+void QuantizeQ2K(const float* x, const float* w, std::byte* out) {
+  const auto fit = FitScaleMinBlock<CoarseBlock>(x, w, 3);
+  BlockQ2K block;
+  block.d = fit.d;
+  block.dmin = fit.dmin;
+  for (int j = 0; j < 16; ++j) block.scales[j] = static_cast<uint8_t>(fit.scale[j] | (fit.min[j] << 4));
+  PackPairsOfBits(fit.q, block.qs);
+  std::memcpy(out, &block, sizeof(block));
+}
+
+void QuantizeQ3K(const float* x, const float* w, std::byte* out) {
+  const SignedBlock fit = FitSignedBlock(x, w, {.lo = -4, .scale_lo = -32});
+  BlockQ3K block;
+  block.d = fit.d;
+  PackQ3KScales(fit.scale, block.scales);
+  PackPairsOfBits(fit.q, block.qs);
+  for (int l = 0; l < 32; ++l) {
+    int bits = 0;
+    for (int j = 0; j < 8; ++j) bits |= (fit.q[32 * j + l] >> 2) << j;
+    block.hmask[l] = static_cast<uint8_t>(bits);
+  }
+  std::memcpy(out, &block, sizeof(block));
+}
+
 void QuantizeQ4K(const float* x, const float* w, std::byte* out) {
-  const ScaleMinBlock fit = FitScaleMinBlock(x, w, 15);
+  const auto fit = FitScaleMinBlock<FineBlock>(x, w, 15);
   BlockQ4K block;
   block.d = fit.d;
   block.dmin = fit.dmin;
@@ -137,7 +245,7 @@ void QuantizeQ4K(const float* x, const float* w, std::byte* out) {
 }
 
 void QuantizeQ5K(const float* x, const float* w, std::byte* out) {
-  const ScaleMinBlock fit = FitScaleMinBlock(x, w, 31);
+  const auto fit = FitScaleMinBlock<FineBlock>(x, w, 31);
   BlockQ5K block;
   block.d = fit.d;
   block.dmin = fit.dmin;
@@ -145,36 +253,18 @@ void QuantizeQ5K(const float* x, const float* w, std::byte* out) {
   PackNibbles(fit.q, block.qs);
   for (int l = 0; l < 32; ++l) {
     int bits = 0;
-    for (int j = 0; j < kSubBlocks; ++j) bits |= (fit.q[32 * j + l] >> 4) << j;
+    for (int j = 0; j < 8; ++j) bits |= (fit.q[32 * j + l] >> 4) << j;
     block.qh[l] = static_cast<uint8_t>(bits);
   }
   std::memcpy(out, &block, sizeof(block));
 }
 
 void QuantizeQ6K(const float* x, const float* w, std::byte* out) {
-  float scales[256 / kSixBitSub];
-  float extreme = 0;
-  for (int j = 0; j < 256 / kSixBitSub; ++j) {
-    scales[j] = FitScale(x + kSixBitSub * j, w + kSixBitSub * j, kSixBitSub, kSixBitLow, kSixBitHigh);
-    if (std::fabs(scales[j]) > std::fabs(extreme)) extreme = scales[j];
-  }
+  const SignedBlock fit = FitSignedBlock(x, w, {.lo = -32, .scale_lo = -128});
   BlockQ6K block;
-  block.d = F32ToF16(extreme / -128);
-  const float d = F16ToF32(block.d);
-  int8_t q[256];
-  for (int j = 0; j < 256 / kSixBitSub; ++j) {
-    const float* xs = x + kSixBitSub * j;
-    const int rounded = static_cast<int>(NearestIn(scales[j] * InverseOf(d), -128, 127));
-    const int chosen = RefineScale(xs, w + kSixBitSub * j, d, rounded);
-    block.scales[j] = static_cast<int8_t>(chosen);
-    const float scale = d * static_cast<float>(chosen);
-    const float inverse = InverseOf(scale);
-    for (int l = 0; l < kSixBitSub; ++l) {
-      q[kSixBitSub * j + l] = static_cast<int8_t>(
-          NearestIn(xs[l] * inverse, static_cast<float>(kSixBitLow), static_cast<float>(kSixBitHigh)));
-    }
-  }
-  PackQ6K(q, &block);
+  block.d = fit.d;
+  for (int j = 0; j < 16; ++j) block.scales[j] = static_cast<int8_t>(fit.scale[j]);
+  PackQ6K(fit.q, &block);
   std::memcpy(out, &block, sizeof(block));
 }
 

@@ -5,6 +5,8 @@
 
 namespace quern::kernels {
 
+void QuantizeQ2K(const float* x, const float* w, std::byte* out);
+void QuantizeQ3K(const float* x, const float* w, std::byte* out);
 void QuantizeQ4K(const float* x, const float* w, std::byte* out);
 void QuantizeQ5K(const float* x, const float* w, std::byte* out);
 void QuantizeQ6K(const float* x, const float* w, std::byte* out);

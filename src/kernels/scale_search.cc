@@ -1,6 +1,7 @@
 #include "kernels/scale_search.h"
 
 #include <cmath>
+#include <initializer_list>
 
 namespace quern::kernels {
 namespace {
@@ -10,30 +11,65 @@ namespace {
 constexpr int kShifts = 9;
 constexpr float kShiftStep = 0.1F;
 
-}  // namespace
-
-float FitScale(const float* x, const float* w, int n, int lo, int hi) {
-  float extreme = 0;  // the element of largest magnitude, with its sign
+float Extreme(const float* x, int n) {  // the element of largest magnitude, with its sign
+  float extreme = 0;
   for (int i = 0; i < n; ++i) {
     if (std::fabs(x[i]) > std::fabs(extreme)) extreme = x[i];
   }
+  return extreme;
+}
+
+// The best scale for given integers, and how much of sum w x^2 it explains.
+struct Candidate {
+  float wxq = 0;
+  float wqq = 0;
+
+  void Add(float x, float w, float q) {
+    wxq += w * x * q;
+    wqq += w * q * q;
+  }
+  bool ExplainsMoreThan(float gain) const { return wqq > 0 && wxq * wxq > gain * wqq; }
+  float gain() const { return wxq * wxq / wqq; }
+  float scale() const { return wxq / wqq; }
+};
+
+}  // namespace
+
+float FitScale(const float* x, const float* w, int n, int lo, int hi) {
+  const float extreme = Extreme(x, n);
   if (InverseOf(extreme) == 0) return 0;
   const auto low = static_cast<float>(lo);
   const auto high = static_cast<float>(hi);
-  float best_gain = 0;  // how much of sum w x^2 the fit explains
+  float best_gain = 0;
   float best = extreme / low;
   for (int shift = -kShifts; shift <= kShifts; ++shift) {
     const float inverse = (low + kShiftStep * static_cast<float>(shift)) / extreme;
-    float wxq = 0;
-    float wqq = 0;
-    for (int i = 0; i < n; ++i) {
-      const float q = NearestIn(x[i] * inverse, low, high);
-      wxq += w[i] * x[i] * q;
-      wqq += w[i] * q * q;
-    }
-    if (wqq > 0 && wxq * wxq > best_gain * wqq) {
-      best_gain = wxq * wxq / wqq;
-      best = wxq / wqq;
+    Candidate candidate;
+    for (int i = 0; i < n; ++i) candidate.Add(x[i], w[i], NearestIn(x[i] * inverse, low, high));
+    if (!candidate.ExplainsMoreThan(best_gain)) continue;
+    best_gain = candidate.gain();
+    best = candidate.scale();
+  }
+  return best;
+}
+
+float FitTableScale(const float* x, const float* w, int n, const int8_t (&table)[16]) {
+  const float extreme = Extreme(x, n);
+  if (InverseOf(extreme) == 0) return 0;
+  float best_gain = 0;
+  float best = extreme / static_cast<float>(table[0]);
+  // The table is not symmetric: the largest element may stand at either end of it.
+  for (const int end : {0, 15}) {
+    const float step = kShiftStep * static_cast<float>(table[15] - table[14]);
+    for (int shift = -kShifts; shift <= kShifts; ++shift) {
+      const float inverse = (static_cast<float>(table[end]) + step * static_cast<float>(shift)) / extreme;
+      Candidate candidate;
+      for (int i = 0; i < n; ++i) {
+        candidate.Add(x[i], w[i], static_cast<float>(table[NearestIndex(x[i] * inverse, table)]));
+      }
+      if (!candidate.ExplainsMoreThan(best_gain)) continue;
+      best_gain = candidate.gain();
+      best = candidate.scale();
     }
   }
   return best;

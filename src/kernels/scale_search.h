@@ -1,6 +1,8 @@
 // The fits behind kernels/quantize.h. Private to it.
 #pragma once
 
+#include <cstdint>
+
 namespace quern::kernels {
 
 inline constexpr int kMaxFitElements = 32;
@@ -28,6 +30,16 @@ float FitScale(const float* x, const float* w, int n, int lo, int hi);
 
 // Weighted squared error of x ~ scale * q, q the best integers in [lo, hi].
 float ScaleError(const float* x, const float* w, int n, float scale, int lo, int hi);
+
+// The index of the table's value nearest to v, the lower one of two. table ascends.
+inline int NearestIndex(float v, const int8_t (&table)[16]) {
+  int index = 0;
+  for (int i = 0; i + 1 < 16; ++i) index += 2 * v > static_cast<float>(table[i] + table[i + 1]) ? 1 : 0;
+  return index;
+}
+
+// x ~ scale * table[index], as FitScale. table ascends from below 0 to above it.
+float FitTableScale(const float* x, const float* w, int n, const int8_t (&table)[16]);
 
 struct ScaleMin {
   float scale = 0;  // >= 0

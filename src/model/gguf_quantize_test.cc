@@ -109,7 +109,7 @@ TEST(WriteQuantized, GgufFilesOfOthersComeThroughWithTheirKeys) {
 }
 
 TEST(WriteQuantized, BytesDoNotDependOnThreads) {
-  for (const Recipe recipe : {Recipe::kQ8_0, Recipe::kQ4KM, Recipe::kQ4_0}) {
+  for (const Recipe recipe : {Recipe::kQ8_0, Recipe::kQ4KM, Recipe::kQ4_0, Recipe::kIQ4NL, Recipe::kQ2K}) {
     ASSERT_TRUE(Write("models/demo", Temp("one"), recipe, 1).has_value());
     ASSERT_TRUE(Write("models/demo", Temp("five"), recipe, 5).has_value());
     EXPECT_EQ(ReadAll(Temp("one")), ReadAll(Temp("five"))) << RecipeName(recipe);
@@ -145,8 +145,8 @@ TEST(WriteQuantized, FewerBitsTakeLessSpaceAndLoseMore) {
   const size_t vocab = source.size() / tokens.size();
   std::map<Recipe, double> kl;
   uint64_t last_bytes = std::numeric_limits<uint64_t>::max();
-  for (const Recipe recipe :
-       {Recipe::kQ8_0, Recipe::kQ6K, Recipe::kQ5KM, Recipe::kQ5KS, Recipe::kQ4KM, Recipe::kQ4KS}) {
+  for (const Recipe recipe : {Recipe::kQ8_0, Recipe::kQ6K, Recipe::kQ5KM, Recipe::kQ5KS, Recipe::kQ4KM, Recipe::kQ4KS,
+                              Recipe::kQ3KM, Recipe::kQ3KS, Recipe::kQ2K}) {
     const auto report = Write("models/demo", Temp("bits.gguf"), recipe);
     ASSERT_TRUE(report.has_value()) << report.error().ToString();
     EXPECT_LT(report->n_bytes, last_bytes) << RecipeName(recipe);
@@ -156,7 +156,32 @@ TEST(WriteQuantized, FewerBitsTakeLessSpaceAndLoseMore) {
   EXPECT_LT(kl[Recipe::kQ8_0], 0.05);
   EXPECT_LT(kl[Recipe::kQ6K], kl[Recipe::kQ5KS]);
   EXPECT_LT(kl[Recipe::kQ5KM], kl[Recipe::kQ4KM]);
+  EXPECT_LT(kl[Recipe::kQ4KS], kl[Recipe::kQ3KM]);
+  EXPECT_LT(kl[Recipe::kQ3KM], kl[Recipe::kQ3KS]);
+  EXPECT_LT(kl[Recipe::kQ3KS], kl[Recipe::kQ2K]);
   EXPECT_LT(kl[Recipe::kQ4KS], 1.0);
+}
+
+// What a plan counts is what a loaded model takes, to the byte, types included that become others.
+TEST(WeightBytes, AreToldBeforeLoading) {
+  std::vector<fs::path> paths = {"tests/golden/mtp/f32"};
+  for (const std::string& name : GoldenCaseNames()) paths.push_back(GoldenCase(name).published());
+  for (const auto& entry : fs::directory_iterator(GgufFolder())) {
+    if (entry.path().extension() == ".gguf") paths.push_back(entry.path());
+  }
+  for (const Recipe recipe : {Recipe::kIQ4NL, Recipe::kQ3KS, Recipe::kQ2K}) {
+    paths.push_back(Temp(std::string(RecipeName(recipe)) + ".gguf"));
+    ASSERT_TRUE(Write(GgufFolder() / "qwen2_q4_k.gguf", paths.back(), recipe).has_value());
+  }
+  for (const fs::path& path : paths) {
+    const auto checkpoint = Opened(path);
+    const auto loaded = Model::Load(path);
+    ASSERT_TRUE(loaded.has_value()) << loaded.error().ToString();
+    EXPECT_EQ((*loaded)->weight_bytes(), WeightBytesOf(*checkpoint)) << path;
+  }
+  // As f16 in memory, six times what the file holds: to plan by the file would be to run out of memory.
+  const auto smallest = Opened(paths.back());
+  EXPECT_GT(WeightBytesOf(*smallest), 3 * smallest->n_bytes());
 }
 
 TEST(WriteQuantized, RefusesWhatGgufCannotSay) {
@@ -248,15 +273,35 @@ TEST(QuantizeRecipe, MixturesAreAsPublishedFilesHaveThem) {
   EXPECT_EQ(type(Recipe::kQ4KS, "blk.20.attn_v.weight"), "q4_k");
   EXPECT_EQ(type(Recipe::kQ5KS, "blk.0.attn_v.weight"), "q5_k");
   EXPECT_EQ(type(Recipe::kQ5KM, "blk.0.attn_v.weight"), "q6_k");
+  EXPECT_EQ(type(Recipe::kIQ4NL, "output.weight"), "q6_k");
+  EXPECT_EQ(type(Recipe::kIQ4NL, "blk.20.attn_v.weight"), "q5_k");
+  EXPECT_EQ(type(Recipe::kIQ4NL, "blk.5.ffn_down_exps.weight"), "q5_k");
+  EXPECT_EQ(type(Recipe::kIQ4NL, "blk.6.ffn_down_exps.weight"), "iq4_nl");
+  EXPECT_EQ(type(Recipe::kQ3KL, "blk.40.ffn_down.weight"), "q5_k");
+  EXPECT_EQ(type(Recipe::kQ3KL, "blk.40.attn_output.weight"), "q5_k");
+  EXPECT_EQ(type(Recipe::kQ3KL, "blk.40.attn_qkv.weight"), "q4_k");
+  EXPECT_EQ(type(Recipe::kQ3KL, "blk.40.ffn_up.weight"), "q3_k");
+  EXPECT_EQ(type(Recipe::kQ3KM, "blk.2.attn_v.weight"), "q5_k");
+  EXPECT_EQ(type(Recipe::kQ3KM, "blk.3.attn_v.weight"), "q4_k");
+  EXPECT_EQ(type(Recipe::kQ3KM, "blk.40.attn_output.weight"), "q4_k");
+  EXPECT_EQ(type(Recipe::kQ3KS, "blk.0.attn_v.weight"), "q3_k");
+  EXPECT_EQ(type(Recipe::kQ3KS, "output.weight"), "q6_k");
+  EXPECT_EQ(type(Recipe::kQ2K, "blk.0.attn_v.weight"), "q4_k");
+  EXPECT_EQ(type(Recipe::kQ2K, "blk.0.ffn_down_exps.weight"), "q3_k");
+  EXPECT_EQ(type(Recipe::kQ2K, "blk.0.attn_output.weight"), "q3_k");
+  EXPECT_EQ(type(Recipe::kQ2K, "blk.0.ffn_gate_exps.weight"), "q2_k");
+  EXPECT_EQ(type(Recipe::kQ2K, "blk.0.ssm_ba.weight"), "q8_0");
   EXPECT_EQ(type(Recipe::kQ8_0, "output.weight"), "q8_0");
   EXPECT_EQ(type(Recipe::kBF16, "output.weight"), "bf16");
   EXPECT_EQ(type(Recipe::kBF16, "blk.0.ffn_gate_inp.weight"), "f32");
   // Rows that are no whole blocks.
   EXPECT_EQ(type(Recipe::kQ4KM, "blk.0.attn_q.weight", 224), "q5_0");
   EXPECT_EQ(type(Recipe::kQ6K, "blk.0.attn_q.weight", 224), "q8_0");
+  EXPECT_EQ(type(Recipe::kQ2K, "blk.0.attn_q.weight", 224), "iq4_nl");
   EXPECT_EQ(type(Recipe::kQ4_0, "blk.0.attn_q.weight", 40), "f16");
   EXPECT_EQ(ParseRecipe("Q4_K_M"), Recipe::kQ4KM);
   EXPECT_EQ(ParseRecipe("q4_k"), Recipe::kQ4KM);
+  EXPECT_EQ(ParseRecipe("q3_k"), Recipe::kQ3KM);
   EXPECT_EQ(ParseRecipe("q4"), std::nullopt);
 }
 
