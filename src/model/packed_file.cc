@@ -9,6 +9,7 @@
 
 #include "base/checksum.h"
 #include "base/os/output_file.h"
+#include "kernels/packing.h"
 #include "model/architecture.h"
 #include "model/weights.h"
 
@@ -17,8 +18,8 @@ namespace {
 
 constexpr std::string_view kMagic = "QUERNPAK";
 constexpr std::string_view kEnd = "QUERNEND";
-constexpr uint32_t kVersion = 1;
-constexpr uint32_t kLayout = 1;    // kernels/packed_block.h
+constexpr uint32_t kVersion = 2;  // of all but the matrices; 1 had another checksum. Raise it as kPackingVersion.
+constexpr uint32_t kLayout = kernels::kPackingVersion;
 constexpr size_t kEdgeBytes = 64;  // header and trailer
 constexpr size_t kAlignment = 64;
 constexpr uint64_t kMaxEntries = 524288;
@@ -206,8 +207,10 @@ Result<PackedIndex> ParsePackedIndex(std::span<const std::byte> file) {
   Reader head(file.subspan(kMagic.size(), kEdgeBytes - kMagic.size()));
   const uint32_t version = *head.Number<uint32_t>(), layout = *head.Number<uint32_t>();
   if (version != kVersion || layout != kLayout)
-    return Error(Code::kUnsupported, fmt::format("packed format {}, layout {}: this build reads format {}, layout {}",
-                                                 version, layout, kVersion, kLayout));
+    return Error(Code::kUnsupported,
+                 fmt::format("written by another version of quern (packed format {}, layout {}; this one reads format "
+                             "{}, layout {}): pack the checkpoint again with quern pack",
+                             version, layout, kVersion, kLayout));
   PackedIndex index;
   index.fingerprint = *head.Number<uint64_t>();
   QUERN_ASSIGN(const Trailer trailer, ReadTrailer(file));

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <random>
 
+#include "base/checksum.h"
 #include "model/golden_case.h"
 
 namespace quern::model {
@@ -116,6 +117,46 @@ TEST_P(Packed, CheckFindsAFlippedBitOfAnyMatrix) {
   const auto checked = (*packed)->CheckData({});
   ASSERT_FALSE(checked.has_value());
   EXPECT_NE(checked.error().message().find(entry.name), std::string::npos);
+}
+
+TEST_P(Packed, OfAnotherVersionIsNotCalledDamaged) {
+  ASSERT_TRUE(WritePackedFile(*Source(), path_, {}).has_value());
+  constexpr size_t kVersionAt = 8, kLayoutAt = 12;
+  for (const size_t at : {kVersionAt, kLayoutAt}) {
+    auto bytes = Bytes();
+    bytes[at] ^= std::byte{3};  // 2 becomes 1, as older files have it; 1 becomes 2
+    // Another version may sum and end differently too.
+    for (size_t i = bytes.size() - 64; i < bytes.size(); ++i) bytes[i] = std::byte{0x5A};
+    const auto index = ParsePackedIndex(bytes);
+    ASSERT_FALSE(index.has_value());
+    EXPECT_EQ(index.error().code(), Code::kUnsupported);
+    EXPECT_NE(index.error().message().find("written by another version of quern"), std::string::npos);
+    EXPECT_NE(index.error().message().find("pack the checkpoint again"), std::string::npos);
+    EXPECT_EQ(index.error().message().find("damaged"), std::string::npos);
+  }
+}
+
+// Bytes of format 2, layout 1. If this fails, files that users have would be read wrongly: raise kPackingVersion or
+// packed_file.cc's kVersion, then change the sum here.
+TEST(PackedFormat, ItsBytesChangeOnlyWithItsNumbers) {
+  const fs::path path = fs::temp_directory_path() / fmt::format("quern_packed_pinned_{}", ::getpid());
+  const std::pair<fs::path, uint64_t> kPinned[] = {
+      {GoldenFolder() / "qwen3_moe_untied" / "bf16", 0xb8344cae9807dec2},
+      {"tests/golden/fp8/qwen3/fp8", 0x4a2f0321ed387d91},
+      {GgufFolder() / "qwen2_q4_k.gguf", 0x9e6e936e1287f9ec},
+      {GgufFolder() / "qwen3_q6_k.gguf", 0xc17cc270e462d071},
+      {GgufFolder() / "qwen3moe_q5_k.gguf", 0x70efb8f13842fddf},
+      {GgufFolder() / "qwen3moe_q4_0.gguf", 0xc3db052242f5f230},
+      {GgufFolder() / "qwen3next_q8_0.gguf", 0x8cc1812c71a7ab0a},
+  };
+  for (const auto& [source, expected] : kPinned) {
+    const auto checkpoint = Checkpoint::Open(source);
+    ASSERT_TRUE(checkpoint.has_value()) << source;
+    ASSERT_TRUE(WritePackedFile(**checkpoint, path, {}).has_value());
+    const uint64_t sum = ChecksumOf((*os::MappedFile::Open(path))->bytes());
+    EXPECT_EQ(sum, expected) << source << " " << std::hex << sum;
+  }
+  fs::remove(path);
 }
 
 INSTANTIATE_TEST_SUITE_P(Architectures, Packed,
