@@ -61,6 +61,12 @@ GoldenCase::GoldenCase(const std::string& name)
   }
   bf16_hidden_difference_ = Numbers<float>(facts.at("bf16_hidden_difference"));
   bf16_logit_difference_ = facts.at("bf16_logit_difference").to_number<float>();
+  for (const std::vector<TokenId>& prompt : prompts_) bf16_difference_rows_ += static_cast<int>(prompt.size());
+  if (const auto* rows = facts.as_object().if_contains("bf16_difference_rows")) {
+    bf16_difference_rows_ = rows->to_number<int>();
+    bf16_hidden_rms_ = Numbers<float>(facts.at("bf16_hidden_rms"));
+    bf16_logit_rms_ = facts.at("bf16_logit_rms").to_number<float>();
+  }
   if (const auto* forms = facts.as_object().if_contains("f32_forms_difference")) {
     f32_forms_difference_ = forms->to_number<float>();
   }

@@ -44,6 +44,11 @@ class GoldenCase {
   const std::vector<GoldenGreedy>& greedy() const { return greedy_; }
   const std::vector<float>& bf16_hidden_difference() const { return bf16_hidden_difference_; }
   float bf16_logit_difference() const { return bf16_logit_difference_; }
+  // Over how many of the first rows of all prompts together these are.
+  int bf16_difference_rows() const { return bf16_difference_rows_; }
+  // Over all rows; empty and 0 where the case does not have them.
+  const std::vector<float>& bf16_hidden_rms() const { return bf16_hidden_rms_; }
+  float bf16_logit_rms() const { return bf16_logit_rms_; }
   float f32_forms_difference() const { return f32_forms_difference_; }  // 0 where the reference has one form only
 
   // "f32.hidden" [n_layers + 2, n_hidden_rows, d_model], "wide.logits" [n_rows, n_columns], ...
@@ -63,6 +68,9 @@ class GoldenCase {
   std::vector<GoldenGreedy> greedy_;
   std::vector<float> bf16_hidden_difference_;
   float bf16_logit_difference_ = 0;
+  int bf16_difference_rows_ = 0;
+  std::vector<float> bf16_hidden_rms_;
+  float bf16_logit_rms_ = 0;
   float f32_forms_difference_ = 0;
   std::shared_ptr<const os::MappedFile> file_;
   std::vector<StoredTensor> tensors_;

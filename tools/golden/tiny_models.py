@@ -102,7 +102,7 @@ MODELS = [
               d_ff=48, vocab=256, tied=False, rope_theta=5e6, partial_rotary_factor=0.25, full_attention_interval=3,
               n_linear_key_heads=2, n_linear_value_heads=4, linear_key_dim=8, linear_value_dim=8, n_experts=8,
               n_experts_used=2, d_ff_expert=16, d_ff_shared=16, n_logit_columns=48, row_spread=0.8, seed=41,
-              prompt_lengths=NEXT_PROMPTS, greedy_lengths=NEXT_GREEDY),
+              prompt_lengths=NEXT_PROMPTS, long_prompts=(500,), greedy_lengths=NEXT_GREEDY),
     TinyModel("qwen3_next_tied", "qwen3_next", d_model=32, n_layers=5, n_heads=4, n_kv_heads=1, head_dim=8,
               d_ff=40, vocab=224, tied=True, rope_theta=1e6, partial_rotary_factor=0.5, rope_parameters=True,
               layer_types=("linear_attention", "full_attention", "linear_attention", "linear_attention",
