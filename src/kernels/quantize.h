@@ -28,9 +28,10 @@ float LargestQuantizable(DType type);
 // [n_elements], finite and >= 0, or null. n_elements a multiple of the type's block, CanQuantize(type) (checked).
 // Thread-safe.
 //
-// Error of one element, with a the largest |x| of its block of 32: q8_0 a / 250, q5_0 a / 8, q4_0 and iq4_nl a / 4. Root
-// mean square of the error of normally distributed values, as a part of theirs: q8_0 0.0057, q6_k 0.0175, q5_k 0.0355,
-// q5_0 0.042, q4_k 0.071, iq4_nl 0.08, q4_0 0.088, q3_k 0.16, q2_k 0.265. quantize_test.cc holds the code to these.
+// Error of one element, with a the largest |x| of its block of 32: q8_0 a / 250, q5_0 a / 8, q4_0 and iq4_nl a / 4.
+// Root mean square of the error of normally distributed values, as a part of theirs: q8_0 0.0057, q6_k 0.0175, q5_k
+// 0.0355, q5_0 0.042, q4_k 0.071, iq4_nl 0.08, q4_0 0.088, q3_k 0.16, q2_k 0.265. quantize_test.cc holds the code to
+// these.
 void QuantizeRow(DType type, const float* x, int64_t n_elements, const float* importance, std::byte* out);
 
 }  // namespace quern::kernels

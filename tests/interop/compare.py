@@ -6,6 +6,9 @@ llama-cpp-python, and compares greedy continuations of 32 tokens for 10 prompts 
 source. A continuation that differs is explained by the margin between the two tokens at the first difference: random
 weights decide closely, and the two programs add in different orders. At least 8 of 10 must be equal.
 
+The model in the box is written in every quantised type and read by both programs: of ten pieces of code the most likely
+next token must be the same for at least 8 (both round activations, each in its own way).
+
 Run by scripts/interop.sh, which finds or makes the Python that has llama-cpp-python. Exit code 1 when a case fails.
 """
 import argparse
@@ -24,6 +27,7 @@ import numpy as np
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CASES = ["qwen2_untied", "qwen3_moe_untied", "qwen3_next_untied"]
 TYPES = ["f32", "bf16"]
+QUANTISED = ["q8_0", "q6_k", "q5_k_m", "q5_k_s", "q4_k_m", "q4_k_s", "iq4_nl", "q4_0", "q3_k_l", "q3_k_m", "q3_k_s", "q2_k"]
 N_PROMPTS, N_TOKENS, ENOUGH = 10, 32, 8
 F32_CACHE = 0  # ggml's number: keys and values in f32 on both sides, where the source is
 
@@ -68,9 +72,9 @@ def served(quern, model):
         server.wait(60)
 
 
-def quern_continues(url, prompt):
+def quern_continues(url, prompt, n_tokens=N_TOKENS):
     """(ids, difference of the two largest log-probabilities) per step."""
-    body = {"model": "tiny", "prompt": prompt, "max_tokens": N_TOKENS, "temperature": 0, "logprobs": 2,
+    body = {"model": "tiny", "prompt": prompt, "max_tokens": n_tokens, "temperature": 0, "logprobs": 2,
             "return_token_ids": True, "ignore_eos": True}
     request = urllib.request.Request(url + "/v1/completions", json.dumps(body).encode(),
                                      {"content-type": "application/json"})
@@ -83,11 +87,11 @@ def quern_continues(url, prompt):
     return choice["token_ids"], margins
 
 
-def llama_continues(llm, prompt):
+def llama_continues(llm, prompt, n_tokens=N_TOKENS):
     """(ids, margin between the two largest logits) per step."""
     llm.reset()
     ids, margins, step = [], [], list(prompt)
-    for _ in range(N_TOKENS):
+    for _ in range(n_tokens):
         llm.eval(step)
         logits = np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(llm.ctx, -1), shape=(llm.n_vocab(),))
         second, first = np.sort(logits)[-2:]
@@ -124,6 +128,26 @@ def compare(quern, case, kind, folder):
     return equal
 
 
+def compare_quantised(quern, kind, folder):
+    """Number of equal next tokens out of N_PROMPTS for the model in the box in a quantised type."""
+    written = folder / f"demo-{kind}.gguf"
+    subprocess.run([quern, "quantize", ROOT / "models/demo", written, "--type", kind], check=True,
+                   stdout=subprocess.DEVNULL)
+    llm = llama_cpp.Llama(str(written), n_ctx=256, n_threads=1, verbose=False, seed=0)
+    text = (ROOT / "tests/interop/compare.py").read_text()
+    equal = 0
+    with served(quern, written) as url:
+        for i in range(N_PROMPTS):
+            piece = text[500 * i:500 * i + 300].encode()
+            prompt = llm.tokenize(piece, add_bos=False, special=False)
+            ours, _ = quern_continues(url, prompt, 1)
+            theirs, _ = llama_continues(llm, prompt, 1)
+            equal += ours == theirs
+    llm.close()
+    print(f"models/demo {kind}: loads; {equal} of {N_PROMPTS} next tokens are equal", flush=True)
+    return equal
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quern", default=str(ROOT / "build/quern"))
@@ -132,6 +156,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         results = {(case, kind): compare(args.quern, case, kind, pathlib.Path(folder)) for case in CASES
                    for kind in TYPES}
+        results |= {("models/demo", kind): compare_quantised(args.quern, kind, pathlib.Path(folder))
+                    for kind in QUANTISED}
     failed = [" ".join(key) for key, equal in results.items() if equal < ENOUGH]
     if failed:
         print(f"fewer than {ENOUGH} equal: {', '.join(failed)}")
