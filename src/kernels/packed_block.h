@@ -33,23 +33,28 @@ struct alignas(64) PackedQ4K {
   uint8_t q[8][4][64];
 };
 
-// As q4_k, and the fifth bits: high[s] has that of quad k of sub-block s in bit k of the quad's byte.
+// As q4_k, and the fifth bits: high has that of quad k in bit k of the quad's byte. What one sub-block needs lies
+// together, so that a product reads one stream: with two, memory delivers little more than half.
 struct alignas(64) PackedQ5K {
   static constexpr int kCols = 256;
   uint16_t d[16], dmin[16];
   uint8_t scales[3][64];
-  uint8_t high[8][64];
-  uint8_t q[8][4][64];
+  struct {
+    uint8_t high[64];
+    uint8_t q[4][64];
+  } sub[8];
 };
 
-// Sixteen rows x 256 columns in 16 sub-blocks of 16 columns. high[s]: the upper two bits of quad k in bits 2k, 2k + 1.
+// Sixteen rows x 256 columns in 16 sub-blocks of 16 columns. high: the upper two bits of quad k in bits 2k, 2k + 1.
 struct alignas(64) PackedQ6K {
   static constexpr int kCols = 256;
   int8_t scales[8][16][2];  // [pair of sub-blocks][row][which of the pair]
   uint16_t d[16];
   uint8_t unused[32];
-  uint8_t high[16][64];
-  uint8_t q[16][2][64];
+  struct {
+    uint8_t high[64];
+    uint8_t q[2][64];
+  } sub[16];
 };
 
 // Sixteen rows x 64 columns in two blocks of 32; bytes are the file's plus 128.

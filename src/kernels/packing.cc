@@ -40,13 +40,13 @@ void PackScales(const uint8_t* packed, int row, uint8_t (*planes)[64]) {
   }
 }
 
-// 64 columns of the file: low nibbles are sub-block 2c, high ones 2c + 1.
-void PackNibbles64(const uint8_t* qs, int c, int row, uint8_t (*q)[4][64]) {
+// 64 columns of the file: low nibbles are the even sub-block's lines, high ones the odd one's.
+void PackNibbles64(const uint8_t* qs, int row, uint8_t (*even)[64], uint8_t (*odd)[64]) {
   for (int v = 0; v < 4; ++v) {
     const uint32_t a = Word(qs, 2 * v);
     const uint32_t b = Word(qs, 2 * v + 1);
-    OrQuad(q[2 * c][v], row, (a & ref::kNibbles) | ((b & ref::kNibbles) << 4));
-    OrQuad(q[2 * c + 1][v], row, ((a >> 4) & ref::kNibbles) | (b & (ref::kNibbles << 4)));
+    OrQuad(even[v], row, (a & ref::kNibbles) | ((b & ref::kNibbles) << 4));
+    OrQuad(odd[v], row, ((a >> 4) & ref::kNibbles) | (b & (ref::kNibbles << 4)));
   }
 }
 
@@ -54,18 +54,20 @@ void PackRow(const BlockQ4K& block, int row, PackedQ4K* out) {
   out->d[row] = block.d;
   out->dmin[row] = block.dmin;
   PackScales(block.scales, row, out->scales);
-  for (int c = 0; c < 4; ++c) PackNibbles64(block.qs + 32 * c, c, row, out->q);
+  for (int c = 0; c < 4; ++c) PackNibbles64(block.qs + 32 * c, row, out->q[2 * c], out->q[2 * c + 1]);
 }
 
 void PackRow(const BlockQ5K& block, int row, PackedQ5K* out) {
   out->d[row] = block.d;
   out->dmin[row] = block.dmin;
   PackScales(block.scales, row, out->scales);
-  for (int c = 0; c < 4; ++c) PackNibbles64(block.qs + 32 * c, c, row, out->q);
+  for (int c = 0; c < 4; ++c) {
+    PackNibbles64(block.qs + 32 * c, row, out->sub[2 * c].q, out->sub[2 * c + 1].q);
+  }
   for (int s = 0; s < 8; ++s) {
     uint32_t bits = 0;
     for (int k = 0; k < 8; ++k) bits |= ((Word(block.qh, k) >> s) & 0x01010101U) << k;
-    OrQuad(out->high[s], row, bits);
+    OrQuad(out->sub[s].high, row, bits);
   }
 }
 
@@ -79,10 +81,10 @@ void PackRow(const BlockQ6K& block, int row, PackedQ6K* out) {
     for (int k = 0; k < 4; ++k) {
       const int i = 4 * (s % 2) + k;
       const uint32_t low = Word(block.ql, 16 * half + 8 * (quarter % 2) + i) >> (quarter < 2 ? 0 : 4);
-      OrQuad(out->q[s][k / 2], row, (low & ref::kNibbles) << (4 * (k % 2)));
+      OrQuad(out->sub[s].q[k / 2], row, (low & ref::kNibbles) << (4 * (k % 2)));
       high |= ((Word(block.qh, 8 * half + i) >> (2 * quarter)) & 0x03030303U) << (2 * k);
     }
-    OrQuad(out->high[s], row, high);
+    OrQuad(out->sub[s].high, row, high);
   }
 }
 

@@ -12,7 +12,7 @@ namespace quern::kernels {
 
 // Raise it whenever packed bytes change their meaning: files of packed bytes carry it (model/packed_file.h), and one of
 // another layout must be told from a damaged one.
-inline constexpr uint32_t kPackingVersion = 1;
+inline constexpr uint32_t kPackingVersion = 2;
 
 // True for f32, f16, bf16, f8_e4m3, q8_0, q4_0, q4_k, q5_k, q6_k. The functions below take these types only (checked).
 bool CanPack(DType type);

@@ -136,18 +136,18 @@ TEST_P(Packed, OfAnotherVersionIsNotCalledDamaged) {
   }
 }
 
-// Bytes of format 2, layout 1. If this fails, files that users have would be read wrongly: raise kPackingVersion or
+// Bytes of format 2, layout 2. If this fails, files that users have would be read wrongly: raise kPackingVersion or
 // packed_file.cc's kVersion, then change the sum here.
 TEST(PackedFormat, ItsBytesChangeOnlyWithItsNumbers) {
   const fs::path path = fs::temp_directory_path() / fmt::format("quern_packed_pinned_{}", ::getpid());
   const std::pair<fs::path, uint64_t> kPinned[] = {
-      {GoldenFolder() / "qwen3_moe_untied" / "bf16", 0xb8344cae9807dec2},
-      {"tests/golden/fp8/qwen3/fp8", 0x4a2f0321ed387d91},
-      {GgufFolder() / "qwen2_q4_k.gguf", 0x9e6e936e1287f9ec},
-      {GgufFolder() / "qwen3_q6_k.gguf", 0xc17cc270e462d071},
-      {GgufFolder() / "qwen3moe_q5_k.gguf", 0x70efb8f13842fddf},
-      {GgufFolder() / "qwen3moe_q4_0.gguf", 0xc3db052242f5f230},
-      {GgufFolder() / "qwen3next_q8_0.gguf", 0x8cc1812c71a7ab0a},
+      {GoldenFolder() / "qwen3_moe_untied" / "bf16", 0x36cbdba98fbe3eb5},
+      {"tests/golden/fp8/qwen3/fp8", 0xe62ec6c846ad73b3},
+      {GgufFolder() / "qwen2_q4_k.gguf", 0xe74c7b2b88513477},
+      {GgufFolder() / "qwen3_q6_k.gguf", 0x2d3be58af85ad437},
+      {GgufFolder() / "qwen3moe_q5_k.gguf", 0x33054c1e1394284d},
+      {GgufFolder() / "qwen3moe_q4_0.gguf", 0x435c1ec4fc2a8191},
+      {GgufFolder() / "qwen3next_q8_0.gguf", 0x37f6d2449777d43f},
   };
   for (const auto& [source, expected] : kPinned) {
     const auto checkpoint = Checkpoint::Open(source);

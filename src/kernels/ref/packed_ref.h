@@ -54,12 +54,12 @@ inline void StoreWords(const uint32_t* words, int n, uint8_t* out) {
   std::memcpy(out, words, static_cast<size_t>(n) * sizeof(uint32_t));
 }
 
-// 64 columns: sub-blocks 2c (low nibbles) and 2c + 1 (high nibbles) of the file's block.
-inline void UnpackNibbles64(const uint8_t (*q)[4][64], int c, int row, uint8_t* out) {
+// 64 columns: an even sub-block (low nibbles) and the odd one behind it (high nibbles) of the file's block.
+inline void UnpackNibbles64(const uint8_t (*even)[64], const uint8_t (*odd)[64], int row, uint8_t* out) {
   uint32_t low[8];
   uint32_t high[8];
-  NibbleQuads(q[2 * c], 4, row, low);
-  NibbleQuads(q[2 * c + 1], 4, row, high);
+  NibbleQuads(even, 4, row, low);
+  NibbleQuads(odd, 4, row, high);
   for (int i = 0; i < 8; ++i) low[i] |= high[i] << 4;
   StoreWords(low, 8, out);
 }
@@ -68,17 +68,17 @@ inline void UnpackBlock(const PackedQ4K& p, int row, BlockQ4K* out) {
   out->d = p.d[row];
   out->dmin = p.dmin[row];
   UnpackScales(p.scales, row, out->scales);
-  for (int c = 0; c < 4; ++c) UnpackNibbles64(p.q, c, row, out->qs + 32 * c);
+  for (int c = 0; c < 4; ++c) UnpackNibbles64(p.q[2 * c], p.q[2 * c + 1], row, out->qs + 32 * c);
 }
 
 inline void UnpackBlock(const PackedQ5K& p, int row, BlockQ5K* out) {
   out->d = p.d[row];
   out->dmin = p.dmin[row];
   UnpackScales(p.scales, row, out->scales);
-  for (int c = 0; c < 4; ++c) UnpackNibbles64(p.q, c, row, out->qs + 32 * c);
+  for (int c = 0; c < 4; ++c) UnpackNibbles64(p.sub[2 * c].q, p.sub[2 * c + 1].q, row, out->qs + 32 * c);
   uint32_t high[8] = {};  // quad k of the eight: bit s belongs to sub-block s
   for (int s = 0; s < 8; ++s) {
-    const uint32_t bits = Quad(p.high[s], row);
+    const uint32_t bits = Quad(p.sub[s].high, row);
     for (int k = 0; k < 8; ++k) high[k] |= ((bits >> k) & 0x01010101U) << s;
   }
   StoreWords(high, 8, out->qh);
@@ -91,8 +91,8 @@ inline void UnpackBlock(const PackedQ6K& p, int row, BlockQ6K* out) {
   for (int s = 0; s < 16; ++s) {
     out->scales[s] = p.scales[s / 2][row][s % 2];
     uint32_t low[4];
-    NibbleQuads(p.q[s], 2, row, low);
-    const uint32_t high = Quad(p.high[s], row);
+    NibbleQuads(p.sub[s].q, 2, row, low);
+    const uint32_t high = Quad(p.sub[s].high, row);
     const int half = s / 8;
     const int quarter = s % 8 / 2;
     for (int k = 0; k < 4; ++k) {

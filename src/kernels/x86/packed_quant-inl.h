@@ -56,8 +56,8 @@ struct FormatQ5K {
   using Packed = PackedQ5K;
   static constexpr int kSafe = 4;  // 4 * 2 * 31 * 127 < 2^15
   [[gnu::always_inline]] static void Unpack(const Packed& p, int s, int part, typename V::I* w) {
-    Nibbles<V, 4>(p.q[s], part, w);
-    const auto bits = Line<V>(p.high[s], part);
+    Nibbles<V, 4>(p.sub[s].q, part, w);
+    const auto bits = Line<V>(p.sub[s].high, part);
     const auto mask = V::Set8(16);
     w[0] = V::Or(w[0], BitsToFour<V, 0>(bits, mask));
     w[1] = V::Or(w[1], BitsToFour<V, 1>(bits, mask));
@@ -72,8 +72,8 @@ struct FormatQ5K {
 
 template <typename V>
 [[gnu::always_inline]] inline void UnpackQ6K(const PackedQ6K& p, int s, int part, typename V::I* w) {
-  Nibbles<V, 2>(p.q[s], part, w);
-  const auto bits = Line<V>(p.high[s], part);
+  Nibbles<V, 2>(p.sub[s].q, part, w);
+  const auto bits = Line<V>(p.sub[s].high, part);
   const auto mask = V::Set8(0x30);
   w[0] = V::Or(w[0], BitsToFour<V, 0>(bits, mask));
   w[1] = V::Or(w[1], BitsToFour<V, 2>(bits, mask));
