@@ -89,6 +89,7 @@ class ChatAnswer final : public Answer {
       writer_->End(usage_);
     } else {
       std::vector<WholeChoice> whole;
+      whole.reserve(choices_.size());
       for (const auto& each : choices_) whole.push_back(WholeOf(*each));
       exchange().SendJson(200, writer_->Whole(whole, usage_));
     }

@@ -60,7 +60,7 @@ void ChatChoice::AddLogprob(const engine::TokenEvent& event) {
   n_read_chars_ += CountCharacters(bytes);
 }
 
-void ChatChoice::Show(std::string text) {
+void ChatChoice::Show(const std::string& text) {
   if (text.empty()) return;
   n_shown_chars_ += CountCharacters(text);
   pending_.content += text;

@@ -63,7 +63,7 @@ class ChatChoice {
   bool Handle(std::vector<chat::ParseEvent>& events);
   void AddContent(std::string_view text);
   void AddLogprob(const engine::TokenEvent& event);
-  void Show(std::string text);
+  void Show(const std::string& text);
   ToolDelta& OpenDelta(int index);
 
   const ChatRequest& request_;

@@ -121,7 +121,8 @@ class DashScopeWriter final : public ChatWriter {
 
   void WriteEnd() {
     if (!ended_) return;
-    const Ended ended = *std::exchange(ended_, std::nullopt);
+    const Ended ended = std::move(*ended_);
+    ended_.reset();
     WriteFrame(ended.choice, incremental_ ? Piece{} : so_far_[ended.choice], ended.finish_reason, ended.usage);
   }
 

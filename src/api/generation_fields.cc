@@ -28,7 +28,7 @@ ApiResult<void> ReadCounts(const ObjectReader& body, const Limits& limits, Field
       return Fail(
           BadField(path, fmt::format("Invalid value for '{}': must be at least {}.", path, least), "invalid_value"));
     }
-    fields.max_tokens = *count;
+    fields.max_tokens = count;
   }
   QUERN_API_ASSIGN(const std::optional<int64_t> min_tokens, body.Int("min_tokens", 0, 1 << 24));
   fields.min_tokens = min_tokens.value_or(0);
