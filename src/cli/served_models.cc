@@ -66,7 +66,8 @@ Result<std::shared_ptr<const api::ModelRegistry>> MakeRegistry(const Settings& s
     if (ours && !host) {
       QUERN_ASSIGN(const uint64_t memory, MemoryOfHost(settings, has_own));
       const engine::ModelHost::Options options{.memory = memory,
-                                               .load_timeout = std::chrono::seconds(settings.load_timeout)};
+                                               .load_timeout = std::chrono::seconds(settings.load_timeout),
+                                               .fair_wait = std::chrono::seconds(settings.fair_wait)};
       host = std::make_shared<engine::ModelHost>(options);
     }
     QUERN_ASSIGN(const Settings own, SettingsOf(entry, settings));

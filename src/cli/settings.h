@@ -34,6 +34,7 @@ struct Settings {
   int time_limit = 3600;           // seconds per request
   int keep_alive = 300;            // seconds that a model of [[models]] stays in memory unused; -1 = for good
   int load_timeout = 600;          // seconds that a request waits for its model to be loaded
+  int fair_wait = 30;              // seconds that it waits before a busy model yields its memory to it
   std::vector<ModelEntry> models;  // [[models]]; only a file has them
 
   // ---- serve ----

@@ -32,10 +32,13 @@ struct Slot {
   const OnDemandModel model;
   // All guarded by the host's mutex.
   State state = State::kUnloaded;
-  bool leaving = false;  // takes no more requests, and its memory is not free yet
+  bool leaving = false;   // takes no more requests, and its memory is not free yet
+  bool yielding = false;  // loaded and in use; new requests wait until it is loaded again
   bool draining = false;
   std::shared_ptr<Backend> backend;  // null unless loaded
   int n_uses = 0;                    // generations that hold it
+  int n_background_uses = 0;         // of these
+  Clock::time_point loaded_at{};
   Clock::time_point last_used{};
   Clock::time_point unload_at = Clock::time_point::max();  // meaningful while n_uses == 0
   std::deque<std::shared_ptr<Ticket>> waiting;
@@ -68,6 +71,7 @@ class Ticket final : public Generation::Impl, public std::enable_shared_from_thi
  public:
   Ticket(GenerateRequest wanted, Clock::time_point until)
       : keep_alive_(wanted.keep_alive),
+        background_(wanted.priority == Priority::kBackground),
         n_prompt_(static_cast<int>(wanted.prompt.size())),
         request_(std::move(wanted)),
         until_(until) {}
@@ -112,6 +116,7 @@ class Ticket final : public Generation::Impl, public std::enable_shared_from_thi
 
   bool cancelled() const { return stream_->cancelled(); }
   std::optional<std::chrono::milliseconds> keep_alive() const { return keep_alive_; }
+  bool background() const { return background_; }
   Clock::time_point asked_at() const { return asked_at_; }
   Clock::time_point until() const { return until_; }
 
@@ -122,6 +127,7 @@ class Ticket final : public Generation::Impl, public std::enable_shared_from_thi
   }
 
   const std::optional<std::chrono::milliseconds> keep_alive_;
+  const bool background_;
   const int n_prompt_;
   std::mutex mutex_;
   GenerateRequest request_;  // until it is handed over
@@ -132,6 +138,21 @@ class Ticket final : public Generation::Impl, public std::enable_shared_from_thi
   Use use_;                // guarded by mutex_; let go of after inner_
   bool detached_ = false;  // guarded by mutex_
 };
+
+// Which of two goes first.
+bool Before(const Ticket& a, const Ticket& b) {
+  if (a.background() != b.background()) return b.background();
+  return a.asked_at() < b.asked_at();
+}
+
+// Of those that wait for the slot's model the one that goes first; null when there are none.
+const Ticket* FirstOf(const Slot& slot) {
+  const Ticket* first = nullptr;
+  for (const auto& ticket : slot.waiting) {
+    if (first == nullptr || Before(*ticket, *first)) first = ticket.get();
+  }
+  return first;
+}
 
 }  // namespace
 
@@ -182,14 +203,23 @@ class ModelHost::Impl : public std::enable_shared_from_this<ModelHost::Impl> {
     FinishReason reason;
     Status error;
   };
+  struct Started {
+    std::shared_ptr<Ticket> ticket;
+    Use use;
+  };
 
   // ---- under mutex_ ----
 
   // The slot's backend, counted as in use until the last copy of the result is gone.
-  Use TakeUse(const std::shared_ptr<Slot>& slot, std::optional<std::chrono::milliseconds> keep_alive);
+  Use TakeUse(const std::shared_ptr<Slot>& slot, const Ticket& ticket);
+  // All that wait for a loaded model.
+  std::vector<Started> TakeWaiting(const std::shared_ptr<Slot>& slot);
   std::vector<Ended> TakeOverdue(Clock::time_point now);
   void MarkIdleToLeave(Clock::time_point now);
-  void ScheduleNextLoad();
+  std::shared_ptr<Slot> NextToLoad() const;
+  void ScheduleNextLoad(Clock::time_point now);
+  void MakeOneYield(const Ticket& to, Clock::time_point now);
+  std::vector<Started> TakeThoseNotToYield();
   uint64_t BytesInUse() const;
   Slot* LeastRecentlyUsed() const;
   Status TooLate(const Slot& slot) const;
@@ -201,7 +231,9 @@ class ModelHost::Impl : public std::enable_shared_from_this<ModelHost::Impl> {
   void Work();
   void Load(std::unique_lock<std::mutex>& lock, const std::shared_ptr<Slot>& slot);
   void Unload(std::unique_lock<std::mutex>& lock, Slot& slot);
-  void GiveBack(const std::shared_ptr<Slot>& slot, std::chrono::milliseconds keep_alive);
+  void GiveBack(const std::shared_ptr<Slot>& slot, std::chrono::milliseconds keep_alive, bool background);
+  // Not under mutex_.
+  static void StartAll(std::vector<Started> all);
 
   const Options options_;
   mutable std::mutex mutex_;
@@ -212,20 +244,43 @@ class ModelHost::Impl : public std::enable_shared_from_this<ModelHost::Impl> {
   std::thread watcher_, loader_;
 };
 
-Use ModelHost::Impl::TakeUse(const std::shared_ptr<Slot>& slot, std::optional<std::chrono::milliseconds> keep_alive) {
+Use ModelHost::Impl::TakeUse(const std::shared_ptr<Slot>& slot, const Ticket& ticket) {
+  const bool background = ticket.background();
   ++slot->n_uses;
+  slot->n_background_uses += background ? 1 : 0;
   slot->last_used = Clock::now();
-  const auto keep = keep_alive.value_or(slot->model.keep_alive);
-  return {slot->backend.get(), [self = shared_from_this(), slot, keep, kept = slot->backend](Backend*) mutable {
+  const auto keep = ticket.keep_alive().value_or(slot->model.keep_alive);
+  return {slot->backend.get(),
+          [self = shared_from_this(), slot, keep, background, kept = slot->backend](Backend*) mutable {
             kept.reset();
-            self->GiveBack(slot, keep);
+            self->GiveBack(slot, keep, background);
           }};
 }
 
-void ModelHost::Impl::GiveBack(const std::shared_ptr<Slot>& slot, std::chrono::milliseconds keep_alive) {
+std::vector<ModelHost::Impl::Started> ModelHost::Impl::TakeWaiting(const std::shared_ptr<Slot>& slot) {
+  std::vector<Started> all;
+  for (auto& ticket : slot->waiting) {
+    Use use = TakeUse(slot, *ticket);
+    all.push_back({std::move(ticket), std::move(use)});
+  }
+  slot->waiting.clear();
+  return all;
+}
+
+void ModelHost::Impl::StartAll(std::vector<Started> all) {
+  for (Started& one : all) {
+    if (const auto started = one.ticket->Start(std::move(one.use)); !started) {
+      one.ticket->End(FinishReason::kError, started.error());
+    }
+  }
+}
+
+void ModelHost::Impl::GiveBack(const std::shared_ptr<Slot>& slot, std::chrono::milliseconds keep_alive,
+                               bool background) {
   {
     std::lock_guard lock(mutex_);
     --slot->n_uses;
+    slot->n_background_uses -= background ? 1 : 0;
     slot->last_used = Clock::now();
     slot->unload_at = UnloadTime(slot->last_used, keep_alive);
   }
@@ -236,7 +291,6 @@ Result<Generation> ModelHost::Impl::Submit(const std::shared_ptr<Slot>& slot, Ge
   const OnDemandModel& model = slot->model;
   QUERN_TRY(CheckRequest(request, model.info, model.limits));
   const auto now = Clock::now();
-  const auto keep_alive = request.keep_alive;
   const auto until = std::min(DeadlineOf(request, model.limits), now + options_.load_timeout);
   auto ticket = std::make_shared<Ticket>(std::move(request), until);
   ticket->Attach(std::move(sink), [weak = weak_from_this()] {
@@ -247,8 +301,8 @@ Result<Generation> ModelHost::Impl::Submit(const std::shared_ptr<Slot>& slot, Ge
     std::lock_guard lock(mutex_);
     if (slot->draining || stopping_) return Error(Code::kUnavailable, "the server is shutting down");
     if (slot->failure && now < slot->failed_at + kFailureRest) return std::unexpected(*slot->failure);
-    if (slot->state == State::kLoaded && !slot->leaving) {
-      use = TakeUse(slot, keep_alive);
+    if (slot->state == State::kLoaded && !slot->leaving && !slot->yielding) {
+      use = TakeUse(slot, *ticket);
     } else {
       const size_t room = static_cast<size_t>(model.limits.max_running) + static_cast<size_t>(model.limits.max_waiting);
       if (slot->waiting.size() >= room) {
@@ -280,7 +334,7 @@ std::vector<ModelHost::Impl::Ended> ModelHost::Impl::TakeOverdue(Clock::time_poi
 }
 
 Status ModelHost::Impl::TooLate(const Slot& slot) const {
-  std::string why = "it is still being loaded";
+  std::string why = slot.yielding ? "it gives way to a model that was asked for before" : "it is still being loaded";
   if (slot.state == State::kUnloaded) {
     why = fmt::format("it takes {} of {}, and", BytesText(slot.model.bytes), BytesText(options_.memory));
     for (const auto& other : slots_) {
@@ -317,28 +371,70 @@ void ModelHost::Impl::MarkIdleToLeave(Clock::time_point now) {
   }
 }
 
+std::shared_ptr<Slot> ModelHost::Impl::NextToLoad() const {
+  std::shared_ptr<Slot> next;
+  const Ticket* first = nullptr;
+  for (const auto& slot : slots_) {
+    if (slot->state != State::kUnloaded || slot->leaving) continue;
+    const Ticket* const waits = FirstOf(*slot);
+    if (waits == nullptr || (first != nullptr && !Before(*waits, *first))) continue;
+    first = waits;
+    next = slot;
+  }
+  return next;
+}
+
 // The model that was asked for first, when there is room for it; otherwise somebody has to leave for it.
-void ModelHost::Impl::ScheduleNextLoad() {
+void ModelHost::Impl::ScheduleNextLoad(Clock::time_point now) {
   if (next_load_) return;
   const bool some_leave = std::ranges::any_of(slots_, [](const auto& slot) { return slot->leaving; });
-  std::shared_ptr<Slot> first;
-  for (const auto& slot : slots_) {
-    if (slot->state != State::kUnloaded || slot->leaving || slot->waiting.empty()) continue;
-    if (!first || slot->waiting.front()->asked_at() < first->waiting.front()->asked_at()) first = slot;
-  }
+  const std::shared_ptr<Slot> first = NextToLoad();
   if (!first) return;
   if (BytesInUse() + first->model.bytes <= options_.memory) {
     first->state = State::kLoading;
     next_load_ = first;
   } else if (Slot* oldest = some_leave ? nullptr : LeastRecentlyUsed()) {
     oldest->leaving = true;
+  } else if (!some_leave) {
+    MakeOneYield(*FirstOf(*first), now);
   }
+}
+
+void ModelHost::Impl::MakeOneYield(const Ticket& to, Clock::time_point now) {
+  if (to.background()) return;
+  Slot* chosen = nullptr;
+  for (const auto& slot : slots_) {
+    if (slot->yielding) return;  // one at a time
+    if (slot->state != State::kLoaded) continue;
+    const bool only_background = slot->n_uses == slot->n_background_uses;
+    if (!only_background && now < to.asked_at() + options_.fair_wait) continue;
+    if (chosen == nullptr || slot->loaded_at < chosen->loaded_at) chosen = slot.get();
+  }
+  if (chosen != nullptr) chosen->yielding = true;
+}
+
+// Nobody needs the place of those that yield any more.
+std::vector<ModelHost::Impl::Started> ModelHost::Impl::TakeThoseNotToYield() {
+  std::vector<Started> all;
+  const std::shared_ptr<Slot> next = NextToLoad();
+  if (next && !FirstOf(*next)->background()) return all;
+  for (const auto& slot : slots_) {
+    if (!slot->yielding) continue;
+    slot->yielding = false;
+    if (slot->state != State::kLoaded || slot->leaving) continue;
+    for (Started& one : TakeWaiting(slot)) all.push_back(std::move(one));
+  }
+  return all;
 }
 
 Clock::time_point ModelHost::Impl::NextTime() const {
   auto next = Clock::now() + std::chrono::hours(1);
   for (const auto& slot : slots_) {
-    for (const auto& ticket : slot->waiting) next = std::min(next, ticket->until());
+    for (const auto& ticket : slot->waiting) {
+      next = std::min(next, ticket->until());
+      const auto yield_at = ticket->asked_at() + options_.fair_wait;
+      if (yield_at > Clock::now()) next = std::min(next, yield_at);
+    }
     if (slot->state == State::kLoaded && slot->n_uses == 0 && !slot->leaving) next = std::min(next, slot->unload_at);
   }
   return next;
@@ -357,7 +453,14 @@ void ModelHost::Impl::Watch() {
     }
     if (stopping_) return;
     MarkIdleToLeave(Clock::now());
-    ScheduleNextLoad();
+    ScheduleNextLoad(Clock::now());
+    std::vector<Started> started = TakeThoseNotToYield();
+    if (!started.empty()) {
+      lock.unlock();
+      StartAll(std::move(started));
+      lock.lock();
+      continue;
+    }
     changed_.notify_all();
     changed_.wait_until(lock, NextTime());
   }
@@ -383,6 +486,7 @@ void ModelHost::Impl::Work() {
 
 void ModelHost::Impl::Unload(std::unique_lock<std::mutex>& lock, Slot& slot) {
   slot.state = State::kUnloaded;
+  slot.yielding = false;
   std::shared_ptr<Backend> backend = std::move(slot.backend);
   AddCounters(backend->stats(), slot.retired);
   lock.unlock();
@@ -401,18 +505,18 @@ void ModelHost::Impl::Load(std::unique_lock<std::mutex>& lock, const std::shared
     loaded = Error(Code::kInternal, e.what());
   }
   lock.lock();
-  std::deque<std::shared_ptr<Ticket>> waiting;
-  waiting.swap(slot->waiting);
+  std::deque<std::shared_ptr<Ticket>> waiting;  // in vain
+  std::vector<Started> started;
   slot->failure.reset();
-  std::vector<Use> uses;
   if (loaded) {
     slot->backend = std::move(*loaded);
     slot->state = State::kLoaded;
     if (slot->draining) slot->backend->Drain();
-    for (const auto& ticket : waiting) uses.push_back(TakeUse(slot, ticket->keep_alive()));
-    slot->last_used = Clock::now();
+    started = TakeWaiting(slot);
+    slot->loaded_at = slot->last_used = Clock::now();
     slot->unload_at = UnloadTime(slot->last_used, slot->model.keep_alive);
   } else {
+    waiting.swap(slot->waiting);
     slot->state = State::kUnloaded;
     slot->failed_at = Clock::now();
     // The reason names files, which is for the operator.
@@ -422,15 +526,9 @@ void ModelHost::Impl::Load(std::unique_lock<std::mutex>& lock, const std::shared
   }
   const Status failure = slot->failure.value_or(Status(Code::kInternal, "no error"));
   lock.unlock();
-  for (size_t i = 0; i < waiting.size(); ++i) {
-    if (!loaded) {
-      waiting[i]->End(FinishReason::kError, failure);
-    } else if (const auto started = waiting[i]->Start(std::move(uses[i])); !started) {
-      waiting[i]->End(FinishReason::kError, started.error());
-    }
-  }
+  for (const auto& ticket : waiting) ticket->End(FinishReason::kError, failure);
+  StartAll(std::move(started));
   waiting.clear();
-  uses.clear();
   lock.lock();
   changed_.notify_all();
 }

@@ -7,6 +7,10 @@
 // A model with requests under way is never evicted; of the others the least recently used goes first. A request whose
 // model is not there waits for it, up to load_timeout. Models are loaded one after the other, in the order in which
 // they were asked for.
+//
+// A model that is never idle cannot keep the others out: when a request has waited for fair_wait and no model is idle,
+// the one that was loaded first takes no new requests; they wait behind the load that its place is needed for. What
+// only background requests use yields at once. Background requests wait behind all others, and nobody yields to them.
 #pragma once
 
 #include <chrono>
@@ -36,6 +40,7 @@ class ModelHost {
   struct Options {
     uint64_t memory = 0;                              // bytes of all models together
     std::chrono::milliseconds load_timeout{600'000};  // longest wait of a request for its model
+    std::chrono::milliseconds fair_wait{30'000};      // of a request before a busy model yields to its model
   };
   explicit ModelHost(const Options& options);
   // After all its backends.

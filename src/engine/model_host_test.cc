@@ -37,8 +37,10 @@ class Served {
 
   // A request that runs until it is let go, or answers at once.
   Result<Generation> Ask(Collector& collector, bool hang = false,
-                         std::optional<std::chrono::milliseconds> keep_alive = {}) {
+                         std::optional<std::chrono::milliseconds> keep_alive = {},
+                         Priority priority = Priority::kInteractive) {
     GenerateRequest request;
+    request.priority = priority;
     request.prompt = {hang ? 'h' : 'a'};
     request.max_tokens = 5;
     request.stop_tokens = {FakeTokenizer::kImEnd};
@@ -149,6 +151,127 @@ TEST(ModelHost, WhatIsInUseIsNeverEvicted) {
   EXPECT_TRUE(waits.WaitFinished());
   EXPECT_EQ(waits.ids().size(), 4U);
   EXPECT_EQ(a.state(), State::kUnloaded);
+}
+
+// A model that always has another request under way when one ends.
+class Traffic {
+ public:
+  explicit Traffic(Served& model) : model_(model) {
+    for (std::thread& thread : threads_) {
+      thread = std::thread([this] {
+        while (!stop_) {
+          model_.Run();
+          ++n_answers_;
+        }
+      });
+    }
+  }
+  ~Traffic() {
+    stop_ = true;
+    for (std::thread& thread : threads_) thread.join();
+  }
+  int n_answers() const { return n_answers_; }
+
+ private:
+  Served& model_;
+  std::atomic<bool> stop_{false};
+  std::atomic<int> n_answers_{0};
+  std::thread threads_[2];
+};
+
+TEST(ModelHost, ABusyModelYieldsAfterAFairWait) {
+  const auto host =
+      std::make_shared<ModelHost>(ModelHost::Options{.memory = 2 * kGiB, .load_timeout = 60s, .fair_wait = 20ms});
+  Served busy(host, "busy", 2 * kGiB), other(host, "other", kGiB);
+  // Held by one request while the next is asked for, it would never be idle by itself.
+  Collector holding;
+  auto held = busy.Ask(holding, true);
+  ASSERT_TRUE(busy.WaitState(State::kLoaded));
+  Collector waiting;
+  auto asked = other.Ask(waiting);
+  ASSERT_TRUE(asked.has_value());
+  std::this_thread::sleep_for(100ms);
+  Collector behind;
+  const auto queued = busy.Ask(behind);
+  std::this_thread::sleep_for(50ms);
+  EXPECT_FALSE(behind.finished().has_value()) << "new requests wait behind the load";
+  EXPECT_EQ(busy.state(), State::kLoaded) << "what is under way goes on";
+  held->Reset();
+  ASSERT_TRUE(waiting.WaitFinished());
+  EXPECT_EQ(waiting.finished()->reason, FinishReason::kStopToken);
+  asked->Reset();
+  ASSERT_TRUE(behind.WaitFinished()) << "and are answered after it";
+  EXPECT_EQ(behind.finished()->reason, FinishReason::kStopToken);
+  EXPECT_EQ(busy.n_loads, 2);
+}
+
+TEST(ModelHost, ModelsThatAreNeverIdleShareTheMemory) {
+  const auto host =
+      std::make_shared<ModelHost>(ModelHost::Options{.memory = 2 * kGiB, .load_timeout = 60s, .fair_wait = 20ms});
+  Served a(host, "a", 2 * kGiB), b(host, "b", 2 * kGiB);
+  const Traffic on_a(a), on_b(b);
+  for (int i = 0; i < 6000 && (a.n_loads < 3 || b.n_loads < 3); ++i) std::this_thread::sleep_for(10ms);
+  EXPECT_GE(a.n_loads, 3);
+  EXPECT_GE(b.n_loads, 3);
+  EXPECT_GT(on_a.n_answers(), 2);
+  EXPECT_GT(on_b.n_answers(), 2);
+}
+
+TEST(ModelHost, WhoNoLongerHasToYieldGoesOn) {
+  const auto host =
+      std::make_shared<ModelHost>(ModelHost::Options{.memory = 2 * kGiB, .load_timeout = 60s, .fair_wait = 10ms});
+  Served busy(host, "busy", 2 * kGiB), other(host, "other", kGiB);
+  Collector holding;
+  const auto held = busy.Ask(holding, true);
+  ASSERT_TRUE(busy.WaitState(State::kLoaded));
+  Collector waiting;
+  auto asked = other.Ask(waiting);
+  std::this_thread::sleep_for(100ms);
+  Collector behind;
+  const auto queued = busy.Ask(behind);
+  std::this_thread::sleep_for(50ms);
+  EXPECT_FALSE(behind.finished().has_value());
+  asked->Cancel();
+  ASSERT_TRUE(behind.WaitFinished());
+  EXPECT_EQ(behind.finished()->reason, FinishReason::kStopToken);
+  EXPECT_EQ(other.n_loads, 0);
+  EXPECT_EQ(busy.n_loads, 1);
+}
+
+TEST(ModelHost, BackgroundRequestsKeepNobodyOut) {
+  const auto host = Host(2 * kGiB);
+  Served batch(host, "batch", 2 * kGiB), other(host, "other", kGiB);
+  Collector in_background;
+  auto held = batch.Ask(in_background, true, {}, Priority::kBackground);
+  ASSERT_TRUE(batch.WaitState(State::kLoaded));
+  Collector waiting;
+  auto asked = other.Ask(waiting);
+  std::this_thread::sleep_for(100ms);
+  Collector next;
+  const auto queued = batch.Ask(next, false, {}, Priority::kBackground);
+  std::this_thread::sleep_for(50ms);
+  EXPECT_FALSE(next.finished().has_value()) << "at once, not after fair_wait";
+  held->Reset();
+  ASSERT_TRUE(waiting.WaitFinished());
+  asked->Reset();
+  ASSERT_TRUE(next.WaitFinished());
+  EXPECT_EQ(next.finished()->reason, FinishReason::kStopToken);
+}
+
+TEST(ModelHost, NobodyYieldsToTheBackground) {
+  const auto host =
+      std::make_shared<ModelHost>(ModelHost::Options{.memory = 2 * kGiB, .load_timeout = 60s, .fair_wait = 10ms});
+  Served busy(host, "busy", 2 * kGiB), batch(host, "batch", kGiB);
+  Collector holding;
+  auto held = busy.Ask(holding, true);
+  ASSERT_TRUE(busy.WaitState(State::kLoaded));
+  Collector in_background;
+  const auto asked = batch.Ask(in_background, false, {}, Priority::kBackground);
+  std::this_thread::sleep_for(100ms);
+  busy.Run();
+  EXPECT_EQ(batch.n_loads, 0);
+  held->Reset();
+  EXPECT_TRUE(in_background.WaitFinished());
 }
 
 TEST(ModelHost, ARequestThatWaitsTooLongSaysWhoIsInTheWay) {
