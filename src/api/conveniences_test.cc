@@ -181,10 +181,9 @@ TEST_F(Conveniences, OllamaOptionsAndErrors) {
   const auto unknown = served_.Post("/api/chat", R"({"model":"nobody","messages":[]})");
   EXPECT_EQ(unknown->status, 404);
   EXPECT_TRUE(unknown->Json().at("error").is_string());
-  for (const char* body :
-       {R"({"model":"demo","messages":[{"role":"user","content":"x","images":["aGk="]}]})",
-        R"({"model":"demo","messages":[{"role":"user","content":"x"}],"options":[]})",
-        R"({"model":"demo","messages":[{"role":"user","content":"x"}],"format":"xml"})", R"({"model":"demo"})"}) {
+  for (const char* body : {R"({"model":"demo","messages":[{"role":"user","content":"x","images":["aGk="]}]})",
+                           R"({"model":"demo","messages":[{"role":"user","content":"x"}],"options":[]})",
+                           R"({"model":"demo","messages":[{"role":"user","content":"x"}],"format":"xml"})"}) {
     EXPECT_EQ(served_.Post("/api/chat", body)->status, 400) << body;
   }
   EXPECT_EQ(served_.Post("/api/generate", R"({"model":"demo","prompt":"x","template":"y"})")->status, 400);
@@ -215,6 +214,24 @@ TEST_F(Conveniences, OllamaGoesOnWithATextAndFillsIn) {
   EXPECT_EQ(cut.at("prompt_eval_count"), 4);
   const auto failed = served_.Post("/api/generate", R"({"model":"demo","prompt":"fault","raw":true})");
   EXPECT_EQ(Lines(failed->body).back().at("error"), "boom");
+}
+
+TEST_F(Conveniences, OllamaLoadsAndUnloads) {
+  for (const char* body : {R"({"model":"demo"})", R"({"model":"demo","prompt":"","keep_alive":"10m"})"}) {
+    const json::value answer = Ask("/api/generate", body);
+    EXPECT_EQ(answer.at("response"), "");
+    EXPECT_EQ(answer.at("done_reason"), "load");
+    EXPECT_EQ(answer.at("done"), true);
+  }
+  const json::value chat = Ask("/api/chat", R"({"model":"demo","messages":[]})");
+  EXPECT_EQ(chat.at("message").at("content"), "");
+  EXPECT_EQ(chat.at("done_reason"), "load");
+  for (const char* body : {R"({"model":"demo","keep_alive":0})", R"({"model":"demo","keep_alive":"0s"})"}) {
+    EXPECT_EQ(Ask("/api/generate", body).at("done_reason"), "unload");
+    EXPECT_EQ(Ask("/api/chat", body).at("done_reason"), "unload");
+  }
+  EXPECT_EQ(served_.Post("/api/generate", R"({"model":"demo","keep_alive":"soon"})")->status, 400);
+  EXPECT_EQ(served_.Post("/api/generate", R"({"model":"nobody"})")->status, 404);
 }
 
 TEST_F(Conveniences, OllamaListsAndDescribes) {

@@ -135,24 +135,10 @@ std::optional<std::chrono::milliseconds> ParseDuration(std::string_view text) {
   return std::chrono::milliseconds(static_cast<int64_t>(negative ? -1 : std::min(total_ms, kMostMs)));
 }
 
-ApiResult<std::optional<std::chrono::milliseconds>> ReadKeepAlive(const json::object& body) {
-  const json::value* value = body.if_contains("keep_alive");
-  if (value == nullptr || value->is_null()) return std::nullopt;
-  std::optional<std::chrono::milliseconds> keep_alive;
-  if (value->is_string()) {
-    keep_alive = ParseDuration(std::string_view(value->get_string()));
-  } else if (value->is_number()) {
-    keep_alive = ParseDuration(fmt::format("{:.3f}", value->to_number<double>()));
-  }
-  if (keep_alive) return keep_alive;
-  return Fail(
-      BadField("keep_alive", "'keep_alive' must be a number of seconds or a duration like \"5m\".", "invalid_value"));
-}
-
 // What both routes have in common from here on.
 ApiResult<ChatRequest> ReadFlat(const json::object& body, const json::object& flat, const ServedModel& model,
                                 const Limits& limits) {
-  QUERN_API_ASSIGN(const auto keep_alive, ReadKeepAlive(body));
+  QUERN_API_ASSIGN(const auto keep_alive, ReadOllamaKeepAlive(body));
   QUERN_API_ASSIGN(ChatRequest request, ReadChatRequest(ObjectReader(flat, ""), model, limits, RoutePrefix::kBare));
   request.fields.keep_alive = keep_alive;
   return request;
@@ -201,6 +187,20 @@ ApiResult<std::shared_ptr<const ServedModel>> ReadOllamaModel(json::object& body
   return ReadModel(ObjectReader(body, ""), models);
 }
 
+ApiResult<std::optional<std::chrono::milliseconds>> ReadOllamaKeepAlive(const json::object& body) {
+  const json::value* value = body.if_contains("keep_alive");
+  if (value == nullptr || value->is_null()) return std::nullopt;
+  std::optional<std::chrono::milliseconds> keep_alive;
+  if (value->is_string()) {
+    keep_alive = ParseDuration(std::string_view(value->get_string()));
+  } else if (value->is_number()) {
+    keep_alive = ParseDuration(fmt::format("{:.3f}", value->to_number<double>()));
+  }
+  if (keep_alive) return keep_alive;
+  return Fail(
+      BadField("keep_alive", "'keep_alive' must be a number of seconds or a duration like \"5m\".", "invalid_value"));
+}
+
 ApiResult<ChatRequest> ReadOllamaChat(json::object body, const ServedModel& model, const Limits& limits) {
   if (json::value* messages = body.if_contains("messages")) QUERN_API_TRY(ConvertMessages(*messages));
   QUERN_API_ASSIGN(const json::object flat, Flatten(body));
@@ -225,7 +225,7 @@ ApiResult<CompletionRequest> ReadOllamaText(json::object body, const ServedModel
   QUERN_API_ASSIGN(CompletionRequest request,
                    ReadCompletionRequest(ObjectReader(flat, ""), model, limits, CompletionShape::kText));
   request.default_max_tokens = -1;
-  QUERN_API_ASSIGN(request.fields.keep_alive, ReadKeepAlive(body));
+  QUERN_API_ASSIGN(request.fields.keep_alive, ReadOllamaKeepAlive(body));
   return request;
 }
 

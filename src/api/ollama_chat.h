@@ -2,7 +2,9 @@
 #pragma once
 
 #include <boost/json/object.hpp>
+#include <chrono>
 #include <memory>
+#include <optional>
 
 #include "api/chat_request.h"
 #include "api/errors.h"
@@ -12,6 +14,9 @@ namespace quern::api {
 
 // The model that the body names; a tag `:latest` is dropped. Errors: 400, 404.
 ApiResult<std::shared_ptr<const ServedModel>> ReadOllamaModel(boost::json::object& body, const ModelRegistry& models);
+
+// How long the model is to stay; negative = for good, none = as it is set. Errors: 400.
+ApiResult<std::optional<std::chrono::milliseconds>> ReadOllamaKeepAlive(const boost::json::object& body);
 
 // body is consumed and has "model". Errors: 400 naming the field.
 ApiResult<ChatRequest> ReadOllamaChat(boost::json::object body, const ServedModel& model, const Limits& limits);

@@ -8,6 +8,7 @@
 #include "api/fim.h"
 #include "api/json_writer.h"
 #include "api/ollama_chat.h"
+#include "api/ollama_load.h"
 #include "api/ollama_writer.h"
 #include "api/request_body.h"
 #include "api/request_shapes.h"
@@ -22,8 +23,13 @@ namespace {
 constexpr auto kForGood = std::chrono::hours(24 * 365 * 100);
 
 // What a request turned out to be.
-using OllamaRequest = std::variant<ChatRequest, CompletionRequest>;
+using OllamaRequest = std::variant<ChatRequest, CompletionRequest, OllamaLoad>;
 using ReadRequest = ApiResult<OllamaRequest> (*)(json::object, const ServedModel&, const Limits&);
+
+ApiResult<OllamaRequest> ReadLoad(const json::object& body, OllamaShape shape) {
+  QUERN_API_ASSIGN(const auto keep_alive, ReadOllamaKeepAlive(body));
+  return OllamaLoad{std::string(body.at("model").as_string()), shape, keep_alive};
+}
 
 void AnswerWith(const Call& call, ReadRequest read, OllamaShape shape) {
   Exchange& exchange = *call.exchange;
@@ -32,9 +38,14 @@ void AnswerWith(const Call& call, ReadRequest read, OllamaShape shape) {
   ApiResult<OllamaRequest> request = [&]() -> ApiResult<OllamaRequest> {
     QUERN_API_ASSIGN(json::value document, ReadBody(exchange));
     QUERN_API_ASSIGN(model, ReadOllamaModel(document.get_object(), *call.service.models));
-    return read(std::move(document.get_object()), *model, exchange.limits());
+    json::object& body = document.get_object();
+    if (IsOllamaLoad(body, shape)) return ReadLoad(body, shape);
+    return read(std::move(body), *model, exchange.limits());
   }();
   if (!request) return exchange.SendError(request.error());
+  if (auto* load = std::get_if<OllamaLoad>(&*request)) {
+    return AnswerOllamaLoad(call.exchange, std::move(model), std::move(*load));
+  }
   if (auto* text = std::get_if<CompletionRequest>(&*request)) {
     return AnswerCompletion(call.exchange, std::move(model), std::move(*text), NewOllamaTextWriter());
   }

@@ -247,10 +247,8 @@ constexpr const Shape* kChatParts[] = {&kChatPart};
 // ---- Ollama ----
 
 constexpr Field kOllamaChatFields[] = {
-    {.name = "messages", .kinds = kArrayKind, .required = true},
-    {.name = "tools", .kinds = kArrayKind},
-    {.name = "stream", .kinds = kBoolKind},
-    {.name = "options", .kinds = kObjectKind},
+    {.name = "messages", .kinds = kArrayKind},  {.name = "tools", .kinds = kArrayKind},
+    {.name = "stream", .kinds = kBoolKind},     {.name = "options", .kinds = kObjectKind},
     {.name = "format", .kinds = kTextOrObject},
 };
 constexpr Field kOllamaGenerateFields[] = {

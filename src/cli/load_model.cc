@@ -266,6 +266,7 @@ Result<std::shared_ptr<engine::Backend>> StartBackend(LoadedFiles& files, const 
   options.vocab_size = n_text;
   options.eos_tokens = EosOf(*files.checkpoint, n_text);
   options.defaults = DefaultsOf(files.checkpoint->generation());
+  if (const auto size = SizeWhenLoaded(*files.checkpoint, settings)) options.resident_bytes = size->bytes;
   const int whole = files.model->config().context_length;
   QUERN_ASSIGN(engine::NativeParts parts, engine::MakeNativeParts(std::move(files.model), files.kv_bytes, options));
   QUERN_ASSIGN(auto backend, engine::CreateNativeEngine(std::move(parts), options));

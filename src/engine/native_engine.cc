@@ -64,6 +64,7 @@ class NativeEngine final : public Backend {
 
   const BackendInfo& info() const override { return info_; }
   const EngineLimits& limits() const override { return options_.limits; }
+  Residency residency() const override { return {.bytes = options_.resident_bytes}; }
 
   Result<Generation> Submit(GenerateRequest request, EventSink sink) override {
     QUERN_TRY(CheckRequest(request, info_, options_.limits));

@@ -27,9 +27,10 @@ struct NativeParts {
 
 struct NativeOptions {
   EngineLimits limits;
-  int n_threads = 0;       // 0 = what the machine gives to this process
-  int context_length = 0;  // 0 = the model's, as far as the pool can hold it
-  int vocab_size = 0;      // ids with text; 0 = the model's rows
+  uint64_t resident_bytes = 0;  // of the whole model, for listings; 0 = not known
+  int n_threads = 0;            // 0 = what the machine gives to this process
+  int context_length = 0;       // 0 = the model's, as far as the pool can hold it
+  int vocab_size = 0;           // ids with text; 0 = the model's rows
   std::vector<TokenId> eos_tokens;
   SamplingDefaults defaults;
   // Prompt tokens per step over all sequences. Larger reads prompts faster and makes the others, and a cancel, wait

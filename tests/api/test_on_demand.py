@@ -158,3 +158,25 @@ def test_the_model_of_the_flag_stays(start, size):
     for name in ("a", "b", "own"):
         ask(server, name)
     assert loaded(server) == ["own", "b"]
+
+
+@pytest.mark.parametrize("path, more", [("/api/generate", {}), ("/api/chat", {"messages": []})])
+def test_ollama_loads_and_unloads_without_asking(start, path, more):
+    server = start(table("one", keep_alive=3600))
+    assert server.post(path, {"model": "one", "keep_alive": 0, **more}).json()["done_reason"] == "unload"
+    assert loaded(server) == [], "what is not there is not loaded to be unloaded"
+    answer = server.post(path, {"model": "one", **more}).json()
+    assert (answer["done"], answer["done_reason"]) == (True, "load") and loaded(server) == ["one"]
+    [running] = server.get("/api/ps").json()["models"]
+    assert running["size"] > 0
+    assert server.post(path, {"model": "one", "keep_alive": 0, **more}).json()["done_reason"] == "unload"
+    wait_until(lambda: loaded(server) == [], "it is unloaded")
+
+
+def test_a_model_of_the_command_line_says_its_size(size):
+    server = Server("--model", DEMO, "--name", "own", "--kv-memory", "32MiB", "--context", 512)
+    try:
+        [running] = server.get("/api/ps").json()["models"]
+        assert (running["name"], running["size"]) == ("own", size)
+    finally:
+        server.stop()
