@@ -1,4 +1,5 @@
-"""The programs of the providers' guides run with only host and key changed, against a server that asks for the key."""
+"""The programs of the providers' guides run with only host and key changed, against a server that asks for the key: all of
+them with the scripted model, and with real weights those that go through whatever a model answers."""
 import os
 import subprocess
 import sys
@@ -22,11 +23,25 @@ SAYS = {
     "schema": ["'action': 'search_code'", "'risk': 'none'"],
     "joke": ["model: 'qwen3-coder-", "finish_reason: 'stop'"],
 }
+# With real weights: what stands in the output whatever the model says. The others are loops over its decisions.
+WEIGHTS_SAY = {
+    "first": "", "partial": "", "prefix": "", "infix": "", "review": "", "joke": "model: 'qwen3-coder-",
+    "tools-first-step": '"finish_reason":"', "schema": "'action': '",
+}
+
+
+def is_free(name):
+    return name.removesuffix("-native") in WEIGHTS_SAY
+
+
 ALL = [
-    pytest.param(guide, language, name, id=f"{guide.split('-')[0]}-{guide.split('-')[-1][:-4]}-{language}-{name}")
+    pytest.param(kind, guide, language, name,
+                 id=f"{kind}-{guide.split('-')[0]}-{guide.split('-')[-1][:-4]}-{language}-{name}")
+    for kind in ("scripted", "weights")
     for guide, languages in guide_programs.CONTENTS.items()
     for language, names in languages.items()
     for name in names
+    if kind == "scripted" or is_free(name)
 ]
 # The guide builds a payload and does not send it.
 SENDING = """
@@ -39,9 +54,15 @@ print(__import__("json").loads(answer.json()["choices"][0]["message"]["content"]
 
 
 @pytest.fixture(scope="module")
-def locked():
+def locked_scripted():
     for base in serve("--script", HERE / "script.json", "--api-key", KEY):
         yield Server(base, True)
+
+
+@pytest.fixture(scope="module")
+def locked_weights():
+    for base in serve("--api-key", KEY):
+        yield Server(base, False)
 
 
 def javac(folder):
@@ -61,8 +82,9 @@ def command_of(language, text, folder):
     return [program, folder / name]
 
 
-@pytest.mark.parametrize("guide, language, name", ALL)
-def test_program(locked, tmp_path, guide, language, name):
+@pytest.mark.parametrize("kind, guide, language, name", ALL)
+def test_program(request, tmp_path, kind, guide, language, name):
+    locked = request.getfixturevalue(f"locked_{kind}")
     if not (guide_programs.GUIDES / guide).exists():
         pytest.skip(f"{guide} is not in {guide_programs.GUIDES}; QUERN_GUIDES names the folder of the guides")
     text = guide_programs.program_of(guide, language, name, locked.base, KEY)
@@ -74,5 +96,7 @@ def test_program(locked, tmp_path, guide, language, name):
     done = subprocess.run(command_of(language, text, tmp_path), cwd=tmp_path, env=environment, capture_output=True,
                           text=True, timeout=PROGRAM_S, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    for words in SAYS[name.removesuffix("-native")]:
+    bare = name.removesuffix("-native")
+    assert done.stdout.strip(), done.stderr
+    for words in SAYS[bare] if kind == "scripted" else [WEIGHTS_SAY[bare]]:
         assert words in done.stdout, done.stdout + done.stderr
