@@ -11,7 +11,7 @@ help:
 	@echo "make run     set up, build, and serve the model in the box on http://127.0.0.1:$(PORT) (PORT=...)"
 	@echo "make test    set up, build, and run every test"
 	@echo "make build   set up and build; the program is build/quern"
-	@echo "make long-context   a million tokens through a tiny model of each architecture (a minute)"
+	@echo "make long-context   a million tokens through a tiny model of each architecture (minutes)"
 	@echo "make bench   measure tokenizer, kernels and server"
 	@echo "make asan | tsan   the unit and API tests under sanitizers"
 	@echo "make fuzz    every fuzz target for SECONDS_EACH=$(SECONDS_EACH) seconds"
