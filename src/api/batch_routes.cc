@@ -98,7 +98,7 @@ ApiResult<std::chrono::seconds> ReadWindow(std::string_view text) {
 }
 
 ApiResult<std::string> ReadBatchMetadata(const ObjectReader& body) {
-  QUERN_API_ASSIGN(const std::string metadata, ReadMetadata(body));
+  QUERN_API_ASSIGN(std::string metadata, ReadMetadata(body));
   QUERN_API_ASSIGN(const json::object* given, body.Object("metadata"));
   if (given == nullptr) return metadata;
   for (const auto& [name, most] : {std::pair<const char*, size_t>{"ds_name", 100}, {"ds_description", 200}}) {

@@ -102,7 +102,7 @@ class Bench {
     for (int step = 0; step < n; ++step) {
       segments.clear();
       for (int i = 0; i < n_sequences; ++i) {
-        const auto at = static_cast<size_t>(step * n_sequences + i);
+        const auto at = static_cast<size_t>(step) * sequences_.size() + static_cast<size_t>(i);
         segments.push_back({sequences_[static_cast<size_t>(i)].get(), std::span(tokens).subspan(at, 1)});
       }
       QUERN_TRY(model_.Forward(segments, *activations_, pool_));

@@ -41,7 +41,7 @@ double SecondsSince(Clock::time_point start) { return std::chrono::duration<doub
 }  // namespace
 
 Result<GenerateOutcome> Generate(engine::Backend& backend, std::shared_ptr<const tokenizer::Tokenizer> tokenizer,
-                                 engine::GenerateRequest request, const TextSink& on_text) {
+                                 const engine::GenerateRequest& request, const TextSink& on_text) {
   const auto start = Clock::now();
   Mailbox mailbox;
   QUERN_ASSIGN(engine::Generation generation, backend.Submit(request, [&](const engine::Event& event) {

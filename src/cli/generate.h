@@ -24,7 +24,7 @@ using TextSink = std::function<void(std::string_view)>;
 // Blocks until the generation is over; on_text runs on the calling thread. While a long prompt is read, a terminal sees
 // how far. Errors: those of Submit and of the generation; an interrupt is no error but a finished.reason of kCancelled.
 Result<GenerateOutcome> Generate(engine::Backend& backend, std::shared_ptr<const tokenizer::Tokenizer> tokenizer,
-                                 engine::GenerateRequest request, const TextSink& on_text);
+                                 const engine::GenerateRequest& request, const TextSink& on_text);
 
 // The model's defaults with the settings over them. seed: a random one when none is set.
 engine::SamplingParams SamplingOf(const Settings& settings, const engine::SamplingDefaults& defaults);

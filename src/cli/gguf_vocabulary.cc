@@ -38,7 +38,7 @@ model::GgufVocabularyKeys KeysOf(const tokenizer::VocabularySpec& spec, int n_ro
     keys.tokens[id] = fmt::format("[PAD{}]", id);
     keys.token_types[id] = kUnused;
   }
-  for (const auto& [left, right] : spec.merges) keys.merges.push_back(left + " " + right);
+  for (const auto& [left, right] : spec.merges) keys.merges.push_back(fmt::format("{} {}", left, right));
   return keys;
 }
 

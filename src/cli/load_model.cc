@@ -60,7 +60,7 @@ Result<std::string> TemplateOfConfig(const fs::path& file) {
     const auto* name = named != nullptr ? named->if_contains("name") : nullptr;
     const auto* source = named != nullptr ? named->if_contains("template") : nullptr;
     if (name == nullptr || source == nullptr || !name->is_string() || !source->is_string()) return bad();
-    const std::string content(source->get_string().c_str(), source->get_string().size());
+    std::string content(source->get_string().c_str(), source->get_string().size());
     if (name->get_string() == "default") return content;
     if (first.empty()) first = content;
   }

@@ -12,8 +12,6 @@
 namespace quern::cli {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr size_t kMaxModels = 64;
 constexpr size_t kMaxUpstreams = 64;
 

@@ -33,8 +33,7 @@ Result<api::ServedModel> MakeOnDemandModel(const ModelEntry& entry, const Settin
     model.bytes = size.bytes;
   } else {
     // A script has no weights; what it says of itself is what the loaded backend says.
-    Settings probe = settings;
-    QUERN_ASSIGN(const auto scripted, LoadBackend(probe));
+    QUERN_ASSIGN(const auto scripted, LoadBackend(settings));
     model.info = scripted->info();
   }
   model.limits.max_running = settings.max_running;
