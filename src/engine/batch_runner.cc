@@ -124,7 +124,8 @@ Result<model::ForwardResult> BatchRunner::Run(std::span<const Part> parts) {
     forward = Error(Code::kInternal,
                     fmt::format("the model gave {} rows of logits, {} were asked for", forward->n_rows, n_rows));
   if (!forward) {
-    for (const Part& part : parts) part.sequence->state->Truncate(part.first);
+    // A recurrent state cannot go back: it refuses to run alone afterwards, and its request fails as well.
+    for (const Part& part : parts) static_cast<void>(part.sequence->state->Truncate(part.first));
   }
   return forward;
 }

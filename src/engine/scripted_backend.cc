@@ -29,6 +29,7 @@ float SyntheticLogprob(int position, TokenId token) {
 // The chosen token comes first; the others follow it by id, each a little less likely.
 std::vector<TokenLogprob> SyntheticTop(int position, TokenId token, int n, int vocab_size) {
   std::vector<TokenLogprob> top;
+  top.reserve(static_cast<size_t>(std::max(0, std::min(n, vocab_size))));
   const float best = SyntheticLogprob(position, token);
   for (int i = 0; i < std::min(n, vocab_size); ++i)
     top.push_back({(token + i) % vocab_size, best - 0.5F * static_cast<float>(i)});

@@ -193,7 +193,7 @@ Result<void> CheckQuantization(const Fields& fields) {
 
 // Switches that every published checkpoint leaves off; on, they would change the computation.
 Result<void> RefuseUnknownFeatures(const Fields& fields, const ModelConfig& config) {
-  const auto refuse = [](std::string what) { return Error(Code::kUnsupported, what + " is not supported"); };
+  const auto refuse = [](const std::string& what) { return Error(Code::kUnsupported, what + " is not supported"); };
   QUERN_TRY(CheckQuantization(fields));
   QUERN_ASSIGN(const std::string_view activation, fields.String("hidden_act"));
   if (!activation.empty() && activation != "silu") return refuse(fmt::format("hidden_act \"{}\"", Shown(activation)));
