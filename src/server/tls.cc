@@ -8,7 +8,7 @@ namespace ssl = boost::asio::ssl;
 using boost::system::error_code;
 
 Result<std::shared_ptr<ssl::context>> MakeTlsServer(const std::string& cert_file, const std::string& key_file) {
-  const auto context = std::make_shared<ssl::context>(ssl::context::tls_server);
+  auto context = std::make_shared<ssl::context>(ssl::context::tls_server);
   SSL_CTX* native = context->native_handle();
   SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
   SSL_CTX_set_options(native, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);

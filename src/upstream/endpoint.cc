@@ -204,7 +204,7 @@ awaitable<Result<void>> Endpoint::Probe() {
   const HttpRequest request{.post = false, .path = "/models", .body = {}};
   auto opened = co_await Open(request, nullptr, options_.times.probe);
   if (!opened) co_return std::unexpected(opened.error());
-  const std::string body = co_await ReadErrorBody(*opened->connection);
+  static_cast<void>(co_await ReadErrorBody(*opened->connection));  // so that the connection can be used again
   const int status = opened->head.status;
   pool_.Return(std::move(opened->connection));
   // A 429 comes from a server that lives; a list longer than we read is one too.
