@@ -2,15 +2,18 @@
 """Runs Quern and other engines in turn on one file and prints ratios.
 
 The engines alternate: round 1 of all, round 2 of all, and so on, so that a machine that slows down slows all of them.
-Each figure is the median of the rounds, +- half the range between its quartiles. Standard library only.
+Each figure is the median of the rounds, +- half the range between its quartiles; MiB is the most memory that was resident,
+the checkpoint's pages included (Quern's without the buffer that its ceilings are measured with). Standard library only.
 
   python3 bench/compare model.gguf --peer llama.cpp=/path/to/llama-bench
   python3 bench/compare model.gguf --peer "ik=/path/to/llama-bench -rtr 1 -fmoe 1 -fa 1" --prompt 512,2048 --generate 128
   python3 bench/compare model.gguf --python /venv/bin/python --prompt 0 --generate 64 --depth 8192
   python3 bench/compare model.gguf --peer llama.cpp=/path/to/llama-bench --prompt 0 --generate 32 --batch 8
+  python3 bench/compare model.gguf --peer "ik=/path/to/llama-batched-bench -rtr -fa on" --prompt 0 --generate 32 --batch 8
 
 --peer takes any program with llama-bench's flags and its JSON output, and flags of its own behind it. Several sequences
-(--batch) are measured with the llama-batched-bench that lies beside it. --python is a Python that has
+(--batch) are measured with the llama-batched-bench that lies beside it, without the flags; name that program itself to give
+it flags. --python is a Python that has
 llama-cpp-python (pip install llama-cpp-python builds it for this machine).
 """
 import argparse
@@ -21,6 +24,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -31,10 +35,16 @@ class Failed(Exception):
 
 
 def run(command, prefix):
-    done = subprocess.run([*prefix, *command], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Failed(f"{shlex.join(command)}: exit {done.returncode}: {done.stderr.strip()[-600:]}")
-    return done.stdout
+    """What the command wrote, and the most memory that was resident for it, in bytes."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen([*prefix, *command], stdout=out, stderr=errors)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        errors.seek(0)
+        if process.returncode:
+            raise Failed(f"{shlex.join(command)}: exit {process.returncode}: {errors.read().strip()[-600:]}")
+        return out.read(), usage.ru_maxrss * 1024
 
 
 class Quern:
@@ -44,13 +54,14 @@ class Quern:
         self.name, self.program, self.flags, self.row = "quern", program, flags, {}
 
     def measure(self, model, test, threads, prefix):
-        out = run([self.program, "bench", model, "--format", "json", "--repeat", "1", "--threads", str(threads),
+        out, _ = run([self.program, "bench", model, "--format", "json", "--repeat", "1", "--threads", str(threads),
                    "--prompt", str(test["prompt"]), "--generate", str(test["generate"]), "--depth", str(test["depth"]),
                    "--batch", str(test["batch"]), *self.flags], prefix)
         row = json.loads(out)["rows"][0]
         best = max(self.row.get("read_bytes_per_second", 0), row["read_bytes_per_second"])
         self.row = {**row, "read_bytes_per_second": best}
-        return row["tokens_per_second"]
+        # Not the process's own peak: measuring the ceilings takes memory for itself.
+        return row["tokens_per_second"], row["peak_resident_bytes"]
 
     def fractions(self, speed):
         """Of read rate and of arithmetic, for any engine's tokens per second on the last test."""
@@ -63,26 +74,39 @@ class LlamaBench:
 
     def __init__(self, name, command):
         self.name, (self.program, *self.flags) = name, shlex.split(command)
+        about = subprocess.run([self.program, "--help"], capture_output=True, text=True, check=False)
+        self.has_depth = "--n-depth" in about.stdout + about.stderr
 
     def measure(self, model, test, threads, prefix):
         if test["batch"] > 1:
             return self.measure_batch(model, test, threads, prefix)
-        depth = ["-d", str(test["depth"])] if test["depth"] else []
-        out = run([self.program, "-m", model, "-t", str(threads), "-r", "1", "-o", "json", "-p", str(test["prompt"]),
-                   "-n", str(test["generate"]), *depth, *self.flags], prefix)
-        return json.loads(out[out.index("["):])[0]["avg_ts"]
+        out, resident = run([self.program, "-m", model, "-t", str(threads), "-r", "1", "-o", "json",
+                             *self.of_test(test), *self.flags], prefix)
+        return json.loads(out[out.index("["):])[0]["avg_ts"], resident
+
+    def of_test(self, test):
+        plain = ["-p", str(test["prompt"]), "-n", str(test["generate"])]
+        if not test["depth"]:
+            return plain
+        if self.has_depth:
+            return [*plain, "-d", str(test["depth"])]
+        if test["prompt"]:
+            raise Failed(f"{self.program} has no --n-depth, and reads prompts from the beginning only")
+        return ["-p", "0", "-n", "0", "-gp", f"{test['depth']},{test['generate']}"]
 
     def measure_batch(self, model, test, threads, prefix):
-        program = str(pathlib.Path(self.program).with_name("llama-batched-bench"))
+        named = "batched-bench" in self.program  # its flags differ from llama-bench's
+        program = self.program if named else str(pathlib.Path(self.program).with_name("llama-batched-bench"))
         each = max(test["depth"], 1)
         total = (each + test["generate"]) * test["batch"] + 64
-        out = run([program, "-m", model, "-t", str(threads), "-c", str(total), "-npp", str(each),
-                   "-ntg", str(test["generate"]), "-npl", str(test["batch"])], prefix)
+        out, resident = run([program, "-m", model, "-t", str(threads), "-c", str(total), "-npp", str(each),
+                             "-ntg", str(test["generate"]), "-npl", str(test["batch"]),
+                             *(self.flags if named else [])], prefix)
         # | PP | TG | B | N_KV | T_PP s | S_PP t/s | T_TG s | S_TG t/s | ...
         rows = [line.split("|") for line in out.splitlines() if line.startswith("|") and line[1:8].strip().isdigit()]
         if not rows:
             raise Failed(f"{program}: no row in its table")
-        return float(rows[-1][8])
+        return float(rows[-1][8]), resident
 
 
 class LlamaCppPython:
@@ -96,9 +120,9 @@ class LlamaCppPython:
     def measure(self, model, test, threads, prefix):
         if test["batch"] > 1:
             raise Failed("llama-cpp-python generates one sequence at a time")
-        out = run([self.python, str(HERE / "llama_cpp_python.py"), model, str(threads), str(test["depth"]),
-                   str(test["prompt"]), str(test["generate"])], prefix)
-        return json.loads(out.splitlines()[-1])["tokens_per_second"]
+        out, resident = run([self.python, str(HERE / "llama_cpp_python.py"), model, str(threads), str(test["depth"]),
+                             str(test["prompt"]), str(test["generate"])], prefix)
+        return json.loads(out.splitlines()[-1])["tokens_per_second"], resident
 
 
 def numbers(text):
@@ -129,7 +153,7 @@ def half_range(values):
 
 
 def compare(engines, test, args):
-    """{engine: [speed per round]}; an engine that fails is reported once and left out."""
+    """{engine: [(tokens per second, resident bytes) per round]}; an engine that fails is reported once and left out."""
     speeds = {engine: [] for engine in engines}
     for done in range(args.rounds):
         for engine in list(speeds):
@@ -146,15 +170,16 @@ def compare(engines, test, args):
 
 
 def print_test(test, speeds, quern):
-    ours = next((values for engine, values in speeds.items() if engine is quern), None)
-    if ours is None:
+    if quern not in speeds:
         raise SystemExit("quern did not run")
+    ours = [speed for speed, _ in speeds[quern]]
     for engine, values in speeds.items():
-        median = statistics.median(values)
+        speed, resident = zip(*values)
+        median = statistics.median(speed)
         read, peak = quern.fractions(median)
         ratio = "" if engine is quern else f"{statistics.median(ours) / median:6.2f}x"
-        print(f"{label(test):16} {engine.name:18} {median:9.2f} +- {half_range(values):6.2f} {ratio:>9} "
-              f"{100 * read:7.1f} {100 * peak:7.1f}", flush=True)
+        print(f"{label(test):16} {engine.name:18} {median:9.2f} +- {half_range(speed):6.2f} {ratio:>9} "
+              f"{100 * read:7.1f} {100 * peak:7.1f} {max(resident) / 2**20:9.0f}", flush=True)
 
 
 def main():
@@ -182,7 +207,7 @@ def main():
     if args.python:
         engines.append(LlamaCppPython(args.python))
     print(f"{pathlib.Path(args.model).name}, {args.threads} threads, medians of {args.rounds}")
-    print(f"{'test':16} {'engine':18} {'tok/s':>9}    {'':6} {'quern is':>9} {'% read':>7} {'% peak':>7}")
+    print(f"{'test':16} {'engine':18} {'tok/s':>9}    {'':6} {'quern is':>9} {'% read':>7} {'% peak':>7} {'MiB':>9}")
     for test in tests_of(args):
         print_test(test, compare(engines, test, args), quern)
     if quern.row:

@@ -32,6 +32,7 @@ std::vector<Column> ColumnsOf(const BenchRow& row) {
           {"tokens_per_second", number(row.TokensPerSecond())},
           {"predicted_seconds", number(row.predicted_seconds)},
           {"bytes", number(row.work.bytes())},
+          {"peak_resident_bytes", std::to_string(row.peak_resident_bytes)},
           {"read_fraction", number(row.ReadFraction())},
           {"compute_fraction", number(row.ComputeFraction())},
           {"read_bytes_per_second", number(row.ceilings.read_bytes)},
@@ -61,15 +62,15 @@ std::string BenchTable(std::span<const BenchRow> rows, const std::string& model_
       threads = row.test.threads;
       out += fmt::format("\n{} thread{}: the machine gives {}\n", threads, threads == 1 ? "" : "s",
                          CeilingsText(row.ceilings));
-      out += fmt::format("{:<8} {:>7} {:>5} {:>10} {:>7} {:>10} {:>7} {:>8} {:>9}\n", "test", "depth", "seqs", "tok/s",
-                         "+-", "ms/step", "% read", "% peak", "predicted");
+      out += fmt::format("{:<8} {:>7} {:>5} {:>10} {:>7} {:>10} {:>7} {:>8} {:>9} {:>8}\n", "test", "depth", "seqs",
+                         "tok/s", "+-", "ms/step", "% read", "% peak", "predicted", "MiB");
     }
     const double tokens = row.TokensPerSecond();
     const int n_steps = row.test.prompt > 0 ? 1 : row.test.generate;
-    out += fmt::format("{:<8} {:>7} {:>5} {:>10.2f} {:>7.2f} {:>10.2f} {:>7.1f} {:>8.1f} {:>8.2f}x\n", row.test.Name(),
-                       row.test.depth, row.test.batch, tokens, tokens * row.Spread() / row.Median(),
+    out += fmt::format("{:<8} {:>7} {:>5} {:>10.2f} {:>7.2f} {:>10.2f} {:>7.1f} {:>8.1f} {:>8.2f}x {:>8}\n",
+                       row.test.Name(), row.test.depth, row.test.batch, tokens, tokens * row.Spread() / row.Median(),
                        1e3 * row.Median() / n_steps, 100 * row.ReadFraction(), 100 * row.ComputeFraction(),
-                       row.predicted_seconds / row.Median());
+                       row.predicted_seconds / row.Median(), row.peak_resident_bytes >> 20);
   }
   return out;
 }

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <random>
 
+#include "base/os/resident_memory.h"
 #include "base/thread_pool.h"
 #include "engine/memory_plan.h"
 
@@ -177,9 +178,7 @@ Result<std::vector<BenchRow>> RunBench(const model::Model& model, const BenchOpt
                                        const BenchProgress& progress) {
   const std::vector<BenchCase> cases = CasesOf(options);
   const model::ModelWork work = model::WorkOf(model.checkpoint());
-  const double kv_value_bytes =
-      static_cast<double>(model.config().KvBytesPerToken(options.kv_types.value_or(model.default_kv_types()))) /
-      work.kv_values_per_token;
+  const model::KvWork kv = model::KvWorkOf(model.config(), options.kv_types.value_or(model.default_kv_types()));
   const uint64_t total = cases.size() * static_cast<uint64_t>(options.repeat + 1);
   uint64_t done = 0;
   std::vector<BenchRow> rows;
@@ -192,10 +191,10 @@ Result<std::vector<BenchRow>> RunBench(const model::Model& model, const BenchOpt
     }
     const engine::Workload run = RunOf(test, options.step_tokens);
     BenchRow row{.test = test, .seconds = {}, .work = {}, .ceilings = ceilings};
-    engine::ForSteps(run, [&](const model::StepShape& step) { row.work += model::WorkOf(work, step, kv_value_bytes); });
-    row.predicted_seconds =
-        engine::PredictSeconds(work, model.config().n_layers, kv_value_bytes, run, MachineOf(ceilings));
+    engine::ForSteps(run, [&](const model::StepShape& step) { row.work += model::WorkOf(work, step, kv); });
+    row.predicted_seconds = engine::PredictSeconds(work, model.config().n_layers, kv, run, MachineOf(ceilings));
     progress(done++, total);
+    os::ForgetPeakResident();  // the buffer of the ceilings, and earlier tests
     QUERN_TRY(bench->SetUp(test));
     BenchCase warm = test;  // touches the memory that the test will use
     warm.prompt = std::min(test.prompt, options.step_tokens);
@@ -206,6 +205,7 @@ Result<std::vector<BenchRow>> RunBench(const model::Model& model, const BenchOpt
       QUERN_ASSIGN(const double seconds, bench->Run(test));
       row.seconds.push_back(seconds);
     }
+    row.peak_resident_bytes = os::PeakResidentBytes();
     bench->TearDown();
     rows.push_back(std::move(row));
   }

@@ -31,6 +31,8 @@ struct BenchRow {
   model::StepWork work;         // of the whole test
   double predicted_seconds = 0;
   kernels::Ceilings ceilings;  // at this number of threads
+  size_t peak_resident_bytes =
+      0;  // of the process, from the test's set-up on: the weights that were touched and all else
 
   double Median() const;  // seconds
   double Spread() const;  // half the range between the quartiles, seconds

@@ -17,7 +17,7 @@ struct CommandInfo {
   const char* positional;  // empty = none; "<X>" = required
   const char* positional_help;
   const char* examples;
-  const char* second = "";  // a second required one, e.g. "<OUT>"
+  const char* second = "";  // as the first
   const char* second_help = "";
 };
 
@@ -84,7 +84,9 @@ constexpr CommandInfo kCommands[] = {
      "The file lies beside the checkpoint and is used from then on; it is as large as the checkpoint.\n"
      "Examples:\n"
      "  quern pack coder.gguf                      writes coder.gguf.packed\n"
-     "  quern pack coder.gguf --check              reads it all and compares checksums"},
+     "  quern pack coder.gguf /fast/coder.packed   writes elsewhere, to be moved beside the checkpoint later\n"
+     "  quern pack coder.gguf --check              reads it all and compares checksums",
+     "OUT", "the file to write or check (default: beside the checkpoint)"},
     {Command::kImatrix, kQuantize, "imatrix", "find out which columns of the weights matter", "<MODEL>",
      "the checkpoint to be quantised, unquantised or nearly so",
      "Reads a text and notes how strongly each input of each matrix is used. A hundred thousand tokens of the kind\n"
@@ -163,7 +165,6 @@ void AddOptions(CLI::App& app, const CommandInfo& info, Parsed& parsed, Invocati
   }
   if (info.command == Command::kBench) AddBenchOptions(app, invocation.bench);
   if (info.command == Command::kPack) {
-    app.add_option("--out", invocation.out, "write here instead")->type_name("FILE");
     app.add_flag("--check", invocation.check_only, "write nothing; read the packed file and compare checksums");
   }
   if (info.command == Command::kPlan) {
@@ -194,7 +195,7 @@ std::vector<std::string> KnownFlags(const CommandInfo& info) {
   }
   if (info.command == Command::kTokenize) flags.insert(flags.end(), {"--file", "--ids", "--count", "--decode"});
   if (info.command == Command::kQuantize) flags.insert(flags.end(), {"--type", "--imatrix"});
-  if (info.command == Command::kPack) flags.insert(flags.end(), {"--out", "--check"});
+  if (info.command == Command::kPack) flags.emplace_back("--check");
   if (info.command == Command::kPlan) flags.insert(flags.end(), {"--parallel", "--predict"});
   if (info.command == Command::kBench) flags.insert(flags.end(), std::begin(kBenchFlags), std::end(kBenchFlags));
   if (ReadsText(info)) flags.insert(flags.end(), {"--text", "--tokens", "--window"});
@@ -254,8 +255,12 @@ std::string OverallHelp() {
   return help;
 }
 
-// "<FILE>" -> "FILE".
-std::string Unbracketed(std::string_view name) { return std::string(name.substr(1, name.size() - 2)); }
+bool IsRequired(std::string_view positional) { return positional.starts_with('<'); }
+
+// "<FILE>" -> "FILE"; others as they are.
+std::string Unbracketed(std::string_view name) {
+  return std::string(IsRequired(name) ? name.substr(1, name.size() - 2) : name);
+}
 
 Result<Invocation> ParseFor(const CommandInfo& info, std::vector<std::string> args) {
   Invocation invocation;
@@ -264,10 +269,10 @@ Result<Invocation> ParseFor(const CommandInfo& info, std::vector<std::string> ar
   CLI::App app(fmt::format("quern {}: {}", info.name, info.summary), fmt::format("quern {}", info.name));
   try {
     CommandInfo plain = info;
-    const bool required = *info.positional == '<';
-    const std::string shown = required ? Unbracketed(info.positional) : info.positional;
+    const bool required = IsRequired(info.positional), second_required = IsRequired(info.second);
+    const std::string shown = Unbracketed(info.positional);
     const std::string first = shown.find(':') == std::string::npos ? shown : "place";  // CLI11 takes no such name
-    const std::string second = *info.second != 0 ? Unbracketed(info.second) : "";
+    const std::string second = Unbracketed(info.second);
     plain.positional = first.c_str();
     plain.second = second.c_str();
     AddOptions(app, plain, parsed, invocation);
@@ -275,9 +280,9 @@ Result<Invocation> ParseFor(const CommandInfo& info, std::vector<std::string> ar
     app.parse(args);
     if (const auto extra = app.remaining(); !extra.empty()) return std::unexpected(Unexpected(info, extra.front()));
     invocation.has_positional = !first.empty() && app.count(first) > 0;
-    if ((required && !invocation.has_positional) || (!second.empty() && app.count(second) == 0))
+    if ((required && !invocation.has_positional) || (second_required && app.count(second) == 0))
       return Error(Code::kInvalidArgument,
-                   fmt::format("quern {} needs {}{}", info.name, shown, second.empty() ? "" : " and " + second));
+                   fmt::format("quern {} needs {}{}", info.name, shown, second_required ? " and " + second : ""));
   } catch (const CLI::CallForHelp&) {
     invocation.help = app.help();
     return invocation;

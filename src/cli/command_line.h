@@ -35,7 +35,7 @@ struct Invocation {
   std::string positional;  // chat: a first message; complete: FILE:LINE[:COL]; inspect: path; tokenize: text;
                            // quantize, imatrix, kl: source; bench: path, or "kernels"
   bool has_positional = false;
-  std::string second;  // the second one, of commands that take two
+  std::string second;  // the second one, of commands that take two; empty = not given
 
   // tokenize, imatrix, kl
   std::string file;  // read the text from here
@@ -50,7 +50,6 @@ struct Invocation {
   BenchOptions bench;
 
   // pack
-  std::string out;  // file to write; empty = beside the checkpoint
   bool check_only = false;
 
   // plan

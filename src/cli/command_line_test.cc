@@ -43,6 +43,9 @@ TEST(CommandLine, MistakesGetOneSentenceAndASuggestion) {
   EXPECT_EQ(ErrorOf({"serve", "--thread", "4"}), "quern serve has no flag --thread; did you mean --threads?");
   EXPECT_EQ(ErrorOf({"serve", "--thread=4"}), "quern serve has no flag --thread; did you mean --threads?");
   EXPECT_EQ(ErrorOf({"complete"}), "quern complete needs FILE:LINE[:COL]");
+  EXPECT_EQ(ErrorOf({"pack"}), "quern pack needs IN");
+  EXPECT_EQ(ErrorOf({"pack", "a", "b", "c"}), "quern pack does not know what to do with \"c\"");
+  EXPECT_EQ(ErrorOf({"kl", "a"}), "quern kl needs SOURCE and OTHER");
   EXPECT_EQ(ErrorOf({"chta"}), "there is no command \"chta\"; did you mean chat?");
   EXPECT_EQ(ErrorOf({"qqqqqqqqqq"}), "there is no command \"qqqqqqqqqq\"; see quern --help");
   EXPECT_EQ(ErrorOf({"serve", "extra"}), "quern serve does not know what to do with \"extra\"");

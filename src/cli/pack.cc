@@ -15,7 +15,7 @@ Result<int> RunPack(const Invocation& invocation) {
   QUERN_ASSIGN(const auto path, ModelPath(settings));
   QUERN_ASSIGN(const std::shared_ptr<const model::Checkpoint> checkpoint, model::Checkpoint::Open(path));
   const std::filesystem::path out =
-      invocation.out.empty() ? model::PackedPathOf(path) : std::filesystem::path(invocation.out);
+      invocation.second.empty() ? model::PackedPathOf(path) : std::filesystem::path(invocation.second);
   if (!invocation.check_only) {
     ProgressBar bar(fmt::format("packing {}", path.filename().string()));
     QUERN_TRY(model::WritePackedFile(*checkpoint, out, [&](uint64_t done, uint64_t total) { bar.Show(done, total); }));

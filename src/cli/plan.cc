@@ -22,14 +22,17 @@ struct Subject {
   model::ModelWork work;
   int n_layers;
   double weight_bytes;
-  double kv_value_bytes;
+  model::KvWork kv;
 };
 
 // Published shapes in the usual 4-bit mixture: 4.86 bits per weight on average.
 Subject Published(const char* name, const model::ModelConfig& config) {
   constexpr double kBytesPerWeight = 4.86 / 8;
-  return {name, model::WorkOf(config, DType::kQ4K, kBytesPerWeight), config.n_layers,
-          kBytesPerWeight * static_cast<double>(config.CountParameters()), 2};
+  return {name,
+          model::WorkOf(config, DType::kQ4K, kBytesPerWeight),
+          config.n_layers,
+          kBytesPerWeight * static_cast<double>(config.CountParameters()),
+          {}};
 }
 
 std::vector<Subject> PublishedModels() {
@@ -76,7 +79,7 @@ engine::Machine ThisMachine(int threads) {
 
 void PrintSpeeds(const Subject& subject, const engine::Machine& machine) {
   const auto seconds = [&](const engine::Workload& run) {
-    return engine::PredictSeconds(subject.work, subject.n_layers, subject.kv_value_bytes, run, machine);
+    return engine::PredictSeconds(subject.work, subject.n_layers, subject.kv, run, machine);
   };
   const double prompt = seconds({.prompt = kPrompt}) + seconds({.generate = 1, .depth = kPrompt});
   const double fresh = seconds({.generate = 1}), deep = seconds({.generate = 1, .depth = 32768});
@@ -111,9 +114,9 @@ Result<int> RunPlan(const Invocation& invocation) {
       "a depth of 32,768, and eight sequences together\n\n",
       CeilingsText({here.read_bytes, here.int8_ops, here.bf16_ops, here.f32_ops}), kPrompt);
   PrintHead();
-  const model::ModelWork work = model::WorkOf(*checkpoint);
-  PrintSpeeds({ModelName(settings, path), work, checkpoint->config().n_layers, static_cast<double>(plan.weights),
-               static_cast<double>(plan.request.kv_token_bytes) / work.kv_values_per_token},
+  const kernels::KvTypes kv_types = settings.kv_types.value_or(DefaultKvTypes(*checkpoint));
+  PrintSpeeds({ModelName(settings, path), model::WorkOf(*checkpoint), checkpoint->config().n_layers,
+               static_cast<double>(plan.weights), model::KvWorkOf(checkpoint->config(), kv_types)},
               here);
   for (const Subject& subject : PublishedModels()) {
     PrintSpeeds(subject, here);

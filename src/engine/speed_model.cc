@@ -26,24 +26,25 @@ Machine OfCores(std::string name, int n_cores, double ghz, double per_cycle, dou
 
 }  // namespace
 
-const Efficiency kExpectedEfficiency = {.read = 0.94, .matrix = 0.64, .attention = 0.75, .layer_seconds = 20e-6};
+const Efficiency kExpectedEfficiency = {.read = 0.94, .matrix = 0.64, .attention = 0.7, .layer_seconds = 20e-6};
 
 double StepSeconds(const model::StepWork& work, int n_layers, const Machine& machine, const Efficiency& efficiency) {
   const double read = machine.read_bytes * efficiency.read;
-  const double f32 = machine.f32_ops * efficiency.attention;
-  const double products = (Time(work.ops.int8, machine.int8_ops) + Time(work.ops.bf16, machine.bf16_ops) +
-                           Time(work.ops.f32, machine.f32_ops)) /
-                          efficiency.matrix;
-  return Together(Time(work.weight_bytes, read), products) +
-         Together(Time(work.kv_bytes, read), Time(work.attention_ops, f32)) +
-         Together(Time(work.state_bytes, read), Time(work.recurrent_ops, f32)) + n_layers * efficiency.layer_seconds;
+  const double recurrence = machine.f32_ops * efficiency.attention;
+  const auto arithmetic = [&](const model::Operations& ops) {
+    return Time(ops.int8, machine.int8_ops) + Time(ops.bf16, machine.bf16_ops) + Time(ops.f32, machine.f32_ops);
+  };
+  return Together(Time(work.weight_bytes, read), arithmetic(work.ops) / efficiency.matrix) +
+         Together(Time(work.kv_bytes, read), arithmetic(work.attention) / efficiency.attention) +
+         Together(Time(work.state_bytes, read), Time(work.recurrent_ops, recurrence)) +
+         n_layers * efficiency.layer_seconds;
 }
 
-double PredictSeconds(const model::ModelWork& model, int n_layers, double kv_value_bytes, const Workload& run,
+double PredictSeconds(const model::ModelWork& model, int n_layers, const model::KvWork& kv, const Workload& run,
                       const Machine& machine, const Efficiency& efficiency) {
   double seconds = 0;
   ForSteps(run, [&](const model::StepShape& step) {
-    seconds += StepSeconds(model::WorkOf(model, step, kv_value_bytes), n_layers, machine, efficiency);
+    seconds += StepSeconds(model::WorkOf(model, step, kv), n_layers, machine, efficiency);
   });
   return seconds;
 }

@@ -25,13 +25,13 @@ struct Machine {
 struct Efficiency {
   double read = 1;           // weights, keys and values from memory
   double matrix = 1;         // the peak of the weights' arithmetic, many rows at a time
-  double attention = 1;      // f32 peak, many rows at a time
+  double attention = 1;      // the peak of its arithmetic, many rows at a time
   double layer_seconds = 0;  // per layer and step: threads meeting, small operations
 };
 extern const Efficiency kExpectedEfficiency;
 
 // One forward pass. Matrices are read while they are computed with; so are keys, values and states:
-//   t(weight bytes / read, operations / peak) + t(key and value bytes / read, attention operations / f32)
+//   t(weight bytes / read, operations / peak) + t(key and value bytes / read, attention operations / peak)
 //   + t(state bytes / read, recurrent operations / f32) + layers * layer_seconds
 // with every rate times its efficiency, and t(a, b) = (a^3 + b^3)^(1/3): about the longer one.
 double StepSeconds(const model::StepWork& work, int n_layers, const Machine& machine, const Efficiency& efficiency);
@@ -64,7 +64,7 @@ void ForSteps(const Workload& run, const Step& step) {
   }
 }
 
-double PredictSeconds(const model::ModelWork& model, int n_layers, double kv_value_bytes, const Workload& run,
+double PredictSeconds(const model::ModelWork& model, int n_layers, const model::KvWork& kv, const Workload& run,
                       const Machine& machine, const Efficiency& efficiency = kExpectedEfficiency);
 
 // The machines of docs/scale.md, from data sheets: two cores of a virtual machine, a desktop of 16 cores with two

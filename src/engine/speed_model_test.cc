@@ -25,6 +25,15 @@ TEST(SpeedModel, TakesAboutTheLongerOfReadingAndComputing) {
   EXPECT_NEAR(StepSeconds(work, 10, Round(), {.matrix = 0.5, .layer_seconds = 0.1}), 41, 0.01);
 }
 
+TEST(SpeedModel, AttentionTakesTheArithmeticOfItsKeysAndValues) {
+  model::StepWork work;
+  work.attention = {.f32 = 5e11};
+  EXPECT_NEAR(StepSeconds(work, 1, Round(), kPerfect), 2, 1e-9);
+  work.attention = {.bf16 = 2.5e11, .f32 = 2.5e11};
+  EXPECT_NEAR(StepSeconds(work, 1, Round(), kPerfect), 1.5, 1e-9);
+  EXPECT_NEAR(StepSeconds(work, 1, Round(), {.attention = 0.5}), 3, 1e-9);
+}
+
 TEST(SpeedModel, StepsCoverThePromptAndEveryPairOnce) {
   double rows = 0, pairs = 0, logits = 0;
   ForSteps({.prompt = 1000, .depth = 100, .step_tokens = 300}, [&](const model::StepShape& step) {
@@ -44,7 +53,7 @@ TEST(SpeedModel, MoreMachineIsNeverSlower) {
   const Workload run{.prompt = 512, .generate = 16, .depth = 64, .batch = 2};
   double before = 1e9;
   for (const Machine& machine : ExampleMachines()) {
-    const double seconds = PredictSeconds(work, 4, 2, run, machine);
+    const double seconds = PredictSeconds(work, 4, {}, run, machine);
     EXPECT_GT(seconds, 0);
     EXPECT_LE(seconds, before);
     before = seconds;

@@ -6,7 +6,6 @@
 // work would grow with the square of the length, whole pieces of the prompt around the compared positions.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
-#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -14,10 +13,10 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
-#include <fstream>
 #include <random>
 #include <string>
 
+#include "base/os/resident_memory.h"
 #include "model/golden_case.h"
 #include "model/plain_model.h"
 
@@ -42,23 +41,6 @@ double ProcessorSeconds() {
     return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
   };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
-// A line of /proc/self/status in bytes: "VmRSS" is what is resident, "VmHWM" the most since ForgetPeak.
-size_t ResidentBytes(const std::string& line) {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
-    size_t kib = 0;
-    if (word == line + ":" && status >> kib) return kib * 1024;
-  }
-  ADD_FAILURE() << "/proc/self/status has no " << line;
-  return 0;
-}
-
-// What an earlier test left free would hide what this one takes.
-void ForgetPeak() {
-  malloc_trim(0);
-  std::ofstream("/proc/self/clear_refs") << 5;
 }
 
 // The first and the last, both sides of where a model trained for a quarter of the context ends, and one in each of 64
@@ -101,8 +83,7 @@ class LongContext : public testing::TestWithParam<Architecture> {
       constexpr int kReport = 131072;
       if (n > kReport && (at + size) / kReport > at / kReport) {
         const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-        fmt::print("  {} tokens, {:.1f} s, {:.1f} MiB resident\n", at + size, took.count(),
-                   MiB(ResidentBytes("VmRSS")));
+        fmt::print("  {} tokens, {:.1f} s, {:.1f} MiB resident\n", at + size, took.count(), MiB(os::ResidentBytes()));
         std::fflush(stdout);
       }
     }
@@ -122,15 +103,15 @@ TEST_P(LongContext, LogitsEqualThePlainComputation) {
   for (TokenId& token : tokens) token = static_cast<TokenId>(rng() % 64);
   const std::vector<int> positions = ComparedPositions(n);
 
-  ForgetPeak();
-  const size_t before = ResidentBytes("VmRSS");
+  os::ForgetPeakResident();
+  const size_t before = os::ResidentBytes();
   const double cpu_before = ProcessorSeconds();
   Runner runner(folder_, ThreadPool::AvailableThreads(), n / kKvPageTokens);
   ASSERT_GE(runner.model().config().context_length, n);
   const auto sequence = runner.NewSequence();
   const std::vector<std::vector<float>> seen = Run(runner, *sequence, tokens, positions);
   ASSERT_EQ(sequence->n_tokens(), n);
-  const size_t grown = ResidentBytes("VmHWM") - before;
+  const size_t grown = os::PeakResidentBytes() - before;
   const double cpu = ProcessorSeconds() - cpu_before;
   const size_t pages = runner.kv().bytes_used();
   fmt::print(

@@ -32,6 +32,11 @@ bool LastLayerLeavesRowsOut(const ModelConfig& config) {
   return config.n_mtp_layers == 0 && config.KindOf(config.n_layers - 1) == LayerKind::kFullAttention;
 }
 
+// Keys and values that one token stores.
+double KvValues(const ModelConfig& config) {
+  return 2.0 * config.CountLayers(LayerKind::kFullAttention) * config.n_kv_heads * config.head_dim;
+}
+
 // What does not depend on the weights' types.
 ModelWork ShapeWork(const ModelConfig& config) {
   ModelWork work;
@@ -39,7 +44,7 @@ ModelWork ShapeWork(const ModelConfig& config) {
   const double n_recurrent = config.CountLayers(LayerKind::kGatedDeltaNet);
   work.n_experts = config.n_experts;
   work.experts_used = config.n_experts_used;
-  work.kv_values_per_token = 2.0 * n_attention * config.n_kv_heads * config.head_dim;
+  work.kv_values_per_token = KvValues(config);
   // A product for the score and one for the value, of head_dim multiply-adds each.
   work.attention_ops_per_pair = 4.0 * n_attention * config.n_heads * config.head_dim;
   if (LastLayerLeavesRowsOut(config)) work.last_attention_share = 1 / n_attention;
@@ -143,16 +148,23 @@ StepWork& StepWork::operator+=(const StepWork& other) {
   kv_bytes += other.kv_bytes;
   state_bytes += other.state_bytes;
   ops += other.ops;
-  attention_ops += other.attention_ops;
+  attention += other.attention;
   recurrent_ops += other.recurrent_ops;
   return *this;
 }
 
-StepWork WorkOf(const ModelWork& model, const StepShape& step, double kv_value_bytes) {
+KvWork KvWorkOf(const ModelConfig& config, kernels::KvTypes types) {
+  const auto is_bf16 = [](kernels::KvType type) { return type == kernels::KvType::kBF16 ? 1.0 : 0.0; };
+  // Scores and sums of values are half of the operations each.
+  return {.value_bytes = static_cast<double>(config.KvBytesPerToken(types)) / KvValues(config),
+          .bf16_share = (is_bf16(types.k) + is_bf16(types.v)) / 2};
+}
+
+StepWork WorkOf(const ModelWork& model, const StepShape& step, const KvWork& kv) {
   StepWork work;
   work.weight_bytes =
       model.dense.bytes + model.ExpertBytes(step.n_rows) + (step.n_logit_rows > 0 ? model.head.bytes : 0);
-  work.kv_bytes = step.kv_tokens * model.kv_values_per_token * kv_value_bytes;
+  work.kv_bytes = step.kv_tokens * model.kv_values_per_token * kv.value_bytes;
   work.state_bytes = 2 * step.n_sequences * model.state_bytes;
   work.ops = model.dense.per_row * step.n_rows;
   if (model.n_experts > 0) {
@@ -164,8 +176,9 @@ StepWork WorkOf(const ModelWork& model, const StepShape& step, double kv_value_b
   if (model.n_experts > 0) {
     work.ops += model.last_experts.per_row * (-left_out * model.experts_used / model.n_experts);
   }
-  work.attention_ops =
+  const double attention =
       model.attention_ops_per_pair * step.pairs * (1 - model.last_attention_share * left_out / step.n_rows);
+  work.attention = {.bf16 = attention * kv.bf16_share, .f32 = attention * (1 - kv.bf16_share)};
   work.recurrent_ops = model.recurrent_ops_per_row * step.n_rows;
   return work;
 }

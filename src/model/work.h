@@ -14,7 +14,7 @@ namespace quern::model {
 struct Operations {
   double int8 = 0;  // block-quantised weights
   double bf16 = 0;  // bf16 weights
-  double f32 = 0;   // f32, f16 and FP8 weights, attention, recurrence
+  double f32 = 0;   // f32, f16 and FP8 weights, recurrence
 
   Operations& operator+=(const Operations& other);
   Operations operator*(double factor) const { return {int8 * factor, bf16 * factor, f32 * factor}; }
@@ -65,18 +65,26 @@ struct StepShape {
   double kv_tokens = 0;  // sum over sequences of the tokens stored before the step: read at least once
 };
 
+// How keys and values are stored, as attention meets them.
+struct KvWork {
+  double value_bytes = 2;  // of one stored number
+  double bf16_share = 0;   // of attention's operations: bf16 dot products; the others are f32
+};
+
+KvWork KvWorkOf(const ModelConfig& config, kernels::KvTypes types);
+
 struct StepWork {
   double weight_bytes = 0;
   double kv_bytes = 0;
   double state_bytes = 0;  // read and written
   Operations ops;          // of matrices
-  double attention_ops = 0;
+  Operations attention;
   double recurrent_ops = 0;
 
   double bytes() const { return weight_bytes + kv_bytes + state_bytes; }
   StepWork& operator+=(const StepWork& other);
 };
 
-StepWork WorkOf(const ModelWork& model, const StepShape& step, double kv_value_bytes);
+StepWork WorkOf(const ModelWork& model, const StepShape& step, const KvWork& kv);
 
 }  // namespace quern::model

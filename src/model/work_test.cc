@@ -50,21 +50,34 @@ TEST(Work, FormulasCountWhatTheFilesHold) {
 // 3.3 B parameters are active, of these 0.3 B in lm_head; keys and values are 96 KiB per token in 16 bits.
 TEST(Work, CoderA3BReadsWhatItsNameSays) {
   const ModelWork work = WorkOf(Coder30B(), DType::kQ4K, 0.5625);
-  const StepWork one = WorkOf(work, {.n_rows = 1, .n_logit_rows = 1, .pairs = 1000, .kv_tokens = 1000}, 2);
+  const StepWork one = WorkOf(work, {.n_rows = 1, .n_logit_rows = 1, .pairs = 1000, .kv_tokens = 1000}, KvWork{});
   EXPECT_NEAR((one.ops.int8 + one.ops.f32) / 2, 3.04e9, 0.02e9);
   EXPECT_EQ(one.kv_bytes, 1000 * 96 * 1024);
-  EXPECT_EQ(one.attention_ops, 4.0 * 48 * 32 * 128 * 1000);
+  EXPECT_EQ(one.attention.f32, 4.0 * 48 * 32 * 128 * 1000);
+}
+
+TEST(Work, KeysAndValuesCountAsTheyAreStored) {
+  const ModelWork work = WorkOf(Coder30B(), DType::kQ4K, 0.5625);
+  const auto step = [&](kernels::KvTypes types) {
+    return WorkOf(work, {.pairs = 1000, .kv_tokens = 1000}, KvWorkOf(Coder30B(), types));
+  };
+  using enum kernels::KvType;
+  EXPECT_EQ(step({kF16, kF16}).kv_bytes, 1000 * 96 * 1024);
+  EXPECT_EQ(step({kQ8, kQ8}).kv_bytes, 1000 * 51 * 1024);
+  EXPECT_EQ(step({kBF16, kBF16}).attention.f32, 0);
+  EXPECT_EQ(step({kBF16, kBF16}).attention.bf16, step({kF16, kF16}).attention.f32);
+  EXPECT_EQ(step({kBF16, kF16}).attention.bf16, step({kBF16, kF16}).attention.f32);
 }
 
 // A row without logits does everything but the head and, in the last of 48 layers, what is behind its key and value.
 TEST(Work, RowsWithoutLogitsStopInTheLastLayer) {
   const ModelWork work = WorkOf(Coder30B(), DType::kQ4K, 0.5625);
-  const StepWork all = WorkOf(work, {.n_rows = 512, .n_logit_rows = 512, .pairs = 1000}, 2);
-  const StepWork none = WorkOf(work, {.n_rows = 512, .n_logit_rows = 0, .pairs = 1000}, 2);
+  const StepWork all = WorkOf(work, {.n_rows = 512, .n_logit_rows = 512, .pairs = 1000}, KvWork{});
+  const StepWork none = WorkOf(work, {.n_rows = 512, .n_logit_rows = 0, .pairs = 1000}, KvWork{});
   const double layers = (all.ops.int8 + all.ops.f32) - 512 * work.head.per_row.int8;
   EXPECT_NEAR((none.ops.int8 + none.ops.f32) / layers, 1 - 1.0 / 48, 0.002);
   EXPECT_GT((none.ops.int8 + none.ops.f32) / layers, 1 - 1.0 / 48);
-  EXPECT_DOUBLE_EQ(none.attention_ops / all.attention_ops, 1 - 1.0 / 48);
+  EXPECT_DOUBLE_EQ(none.attention.f32 / all.attention.f32, 1 - 1.0 / 48);
 }
 
 TEST(Work, ExpertsReadGrowFromOneRowsToAll) {

@@ -489,6 +489,9 @@ def test_pack_is_found_used_and_checked(tmp_path):
     ok("pack", model)
     packed = tmp_path / "moe.gguf.packed"
     assert "whole" in ok("pack", model, "--check")
+    elsewhere = tmp_path / "elsewhere.packed"
+    ok("pack", model, elsewhere)
+    assert elsewhere.read_bytes() == packed.read_bytes() and "whole" in ok("pack", model, elsewhere, "--check")
     assert run(*flags).stderr == b""
     raw = bytearray(packed.read_bytes())
     raw[200] ^= 1
