@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/os/memory_nodes.h"
+
 namespace quern::os {
 namespace {
 
@@ -25,6 +27,8 @@ Result<std::shared_ptr<LargeMemory>> LargeMemory::Create(size_t n_bytes) {
   }
   auto* data = reinterpret_cast<std::byte*>(RoundUp(reinterpret_cast<uintptr_t>(base), kHugePage));
   ::madvise(data, n_bytes, MADV_HUGEPAGE);  // small pages do as well, only slower
+  static const std::vector<int> nodes = MemoryNodes();
+  if (nodes.size() > 1) SpreadMemory({data, n_bytes}, nodes);
   return std::shared_ptr<LargeMemory>(new LargeMemory(base, mapped, data, n_bytes));
 }
 

@@ -9,7 +9,8 @@
 
 namespace quern::os {
 
-// Owns anonymous memory: zeroed, at a 2 MiB boundary, in huge pages where the system gives them on request. Address
+// Owns anonymous memory: zeroed, at a 2 MiB boundary, in huge pages where the system gives them on request, spread over
+// all memory nodes where there are several. Address
 // space is taken at once, memory when a page is first written. Views into bytes() are valid until destruction.
 // Thread-safe as plain memory is.
 class LargeMemory {

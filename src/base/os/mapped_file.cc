@@ -13,6 +13,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/os/memory_nodes.h"
+
 namespace quern::os {
 namespace {
 
@@ -87,6 +89,7 @@ void MappedFile::ReadAhead() const {
   std::call_once(read_ahead_, [this] {
     reader_ = std::jthread([this](const std::stop_token& stop) {
       pthread_setname_np(pthread_self(), "quern-ahead");
+      if (const auto nodes = MemoryNodes(); nodes.size() > 1) SpreadReadsOfThisThread(nodes);
       MapAll(stop);
     });
   });
