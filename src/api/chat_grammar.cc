@@ -8,6 +8,7 @@
 #include "api/output_format.h"
 #include "chat/call_grammar.h"
 #include "grammar/json_schema.h"
+#include "grammar/nested_text.h"
 
 namespace quern::api {
 
@@ -19,7 +20,7 @@ using GrammarPtr = std::shared_ptr<const grammar::Grammar>;
 
 ApiError FunctionError(const Status& status) {
   if (status.code() == Code::kInternal) return FromStatus(status);
-  return BadField("tools", fmt::format("Invalid schema in 'tools': {}.", status.message().substr(0, 500)),
+  return BadField("tools", fmt::format("Invalid schema or grammar in 'tools': {}.", status.message().substr(0, 500)),
                   "invalid_function_parameters");
 }
 
@@ -30,7 +31,7 @@ Result<GrammarPtr> CompileCalls(chat::CallGrammarOptions options, const ServedMo
   for (const bool loose : {false, true}) {
     options.loose = loose;
     QUERN_ASSIGN(const grammar::GrammarSource source, chat::CallGrammar(options));
-    compiled = model.grammars->Compile(source);
+    compiled = grammar::CompileNested(*model.grammars, source, chat::TextsInCalls(options.tools));
     if (compiled || compiled.error().code() == Code::kInternal) return compiled;
   }
   return compiled;

@@ -23,7 +23,7 @@ constexpr std::string_view kTools =
     R"("tools":[{"type":"function","name":"write_file","strict":false,"parameters":{"type":"object","properties":{
        "path":{"type":"string"},"content":{"type":"string"},"n":{"type":"integer"}}}},{"type":"web_search"},
        {"type":"namespace","name":"x","tools":[]},{"type":"custom","name":"apply_patch","description":"Patches",
-       "format":{"type":"grammar","syntax":"lark","definition":"start: /.+/"}}])";
+       "format":{"type":"text"}}])";
 
 constexpr std::string_view kScript = R"({"context_length":8192,"rules":[
   {"match":["first words","<|im_start|>assistant\nHi! 你好 🙂","second words"],"text":"I remember."},
@@ -32,6 +32,7 @@ constexpr std::string_view kScript = R"({"context_length":8192,"rules":[
   {"match":"call it","text":"Yes.\n<tool_call>\n<function=write_file>\n<parameter=path>\na.py\n</parameter>\n<parameter=n>\n3\n</parameter>\n</function>\n</tool_call>"},
   {"match":"call twice","text":"<tool_call>\n<function=write_file>\n<parameter=path>\n1\n</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=write_file>\n<parameter=path>\n2\n</parameter>\n</function>\n</tool_call>"},
   {"match":"patch it","text":"<tool_call>\n<function=apply_patch>\n<parameter=input>\n*** Begin \"Patch\"\n</parameter>\n</function>\n</tool_call>"},
+  {"match":"digits twice","text":"<tool_call>\n<function=code>\n<parameter=input>\n12\n</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=code>\n<parameter=input>\n34\n</parameter>\n</function>\n</tool_call>"},
   {"match":"digits","text":"<tool_call>\n<function=code>\n<parameter=input>\nab12cd345\n</parameter>\n</function>\n</tool_call>"},
   {"match":"cut it","text":"<tool_call>\n<function=write_file>\n<parameter=content>\nabcdefghij"},
   {"match":"fault","text":"abcdef","fault":{"kind":"error","at":3,"message":"boom"}},
@@ -187,8 +188,6 @@ TEST_F(Responses, CustomToolsTakeAndGiveFreeText) {
   const auto request = Read(Ask("x", kTools));
   ASSERT_EQ(request->chat.tools.size(), 2) << "hosted tools are left out";
   EXPECT_EQ(request->chat.tools[0].declaration.at("function").as_object().if_contains("type"), nullptr);
-  const std::string description(request->chat.tools[1].declaration.at("function").at("description").as_string());
-  EXPECT_NE(description.find("start: /.+/"), std::string::npos);
   const json::value item = Send(Ask("patch it", kTools))->Json().at("output").at(0);
   EXPECT_EQ(item.at("type"), "custom_tool_call");
   EXPECT_EQ(item.at("name"), "apply_patch");
@@ -211,12 +210,70 @@ TEST_F(Responses, ACustomToolsRegexIsEnforced) {
     EXPECT_EQ(item.at("type"), "custom_tool_call");
     EXPECT_EQ(item.at("input"), "123");
   }
-  EXPECT_EQ(Send(Ask("digits", tool("lark", "start: /[0-9]+/")))->Json().at("output").at(0).at("input"), "ab12cd345")
-      << "told, not enforced";
   const auto bad = Send(Ask("digits", tool("regex", "[0-9")));
   EXPECT_EQ(bad->status, 400);
   EXPECT_NE(bad->body.find("code"), std::string::npos) << bad->body;
   EXPECT_EQ(Send(Ask("digits", tool("peg", "x")))->Json().at("error").at("param"), "tools[0].format.syntax");
+}
+
+std::string CustomTool(const std::string& definition) {
+  return R"("tools":[{"type":"function","name":"write_file","parameters":{"type":"object","properties":{
+       "path":{"type":"string"}}}},{"type":"custom","name":"code","format":{"type":"grammar","syntax":"lark","definition":)" +
+         json::serialize(json::value(definition)) + "}}]";
+}
+
+TEST_F(Responses, ACustomToolsLarkIsEnforced) {
+  const auto request = Read(Ask("x", CustomTool("start: /.+/")));
+  const std::string description(request->chat.tools[1].declaration.at("function").at("description").as_string());
+  EXPECT_NE(description.find("start: /.+/"), std::string::npos) << "the model is told as well";
+  for (const char* choice : {"", R"(,"tool_choice":"required")", R"(,"parallel_tool_calls":false)"}) {
+    const std::string more = CustomTool("start: word word\nword: /[0-9]{2}/ -> pair\n") + choice;
+    const json::value item = Send(Ask("digits", more))->Json().at("output").at(0);
+    EXPECT_EQ(item.at("type"), "custom_tool_call");
+    EXPECT_EQ(item.at("input"), "1234");
+  }
+  const auto twice = Send(Ask("call twice", CustomTool("start: /x/")))->Json();
+  EXPECT_EQ(twice.at("output").as_array().size(), 2) << "other functions are called as often as ever";
+}
+
+TEST_F(Responses, ACustomToolsTextEndsWhereItsCallDoes) {
+  for (const char* lark : {R"(start: /(.|\n)+/)", R"(start: /[^<]*/)", R"(start: /[\s\S]+/)", R"(start: /\d+/)"}) {
+    const auto whole = Send(Ask("digits twice", CustomTool(lark)));
+    ASSERT_EQ(whole->status, 200) << whole->body;
+    const json::value output = whole->Json().at("output");
+    ASSERT_EQ(output.as_array().size(), 2) << lark;
+    EXPECT_EQ(output.at(0).at("input"), "12");
+    EXPECT_EQ(output.at(1).at("input"), "34");
+    const auto streamed = Send(Ask("digits twice", CustomTool(lark) + R"(,"stream":true)"));
+    EXPECT_EQ(Comparable(Followed(*streamed)), Comparable(whole->Json())) << lark;
+  }
+}
+
+TEST_F(Responses, ATextThatNoCallCanHoldIsAnError) {
+  const std::string more = CustomTool(R"(start: "12</function>")");
+  const auto sink = Send(Ask("digits", more));
+  EXPECT_NE(sink->status, 200) << sink->body;
+  EXPECT_NE(sink->body.find("nested text"), std::string::npos) << sink->body;
+  EXPECT_EQ(Send(Ask("digits", more + R"(,"stream":true)"))->EventFrames().back().at("type"), "response.failed");
+}
+
+TEST_F(Responses, ACustomToolsLarkThatCannotBeEnforcedIsRefused) {
+  for (const char* wrong : {"start: (", "begin: /x/", "start: /(?=x)x/"}) {
+    const auto bad = Send(Ask("digits", CustomTool(wrong)));
+    EXPECT_EQ(bad->status, 400) << wrong << bad->body;
+    EXPECT_NE(bad->body.find("'code'"), std::string::npos) << bad->body;
+  }
+  const auto param = [&](const std::string& format) {
+    return Send(Ask("digits", R"("tools":[{"type":"custom","name":"code","format":)" + format + "}]"))
+        ->Json()
+        .at("error")
+        .at("param");
+  };
+  EXPECT_EQ(param(R"({"type":"grammar","syntax":"lark","definition":""})"), "tools[0].format.definition");
+  EXPECT_EQ(param(R"({"type":"grammar","syntax":"lark"})"), "tools[0].format.definition");
+  EXPECT_EQ(param(R"({"type":"grammar","definition":"start: /x/"})"), "tools[0].format.syntax");
+  EXPECT_EQ(param(R"({"type":"prose","syntax":"lark","definition":"start: /x/"})"), "tools[0].format.type");
+  EXPECT_EQ(Send(Ask("digits", R"("tools":[{"type":"custom","name":"code","format":{"type":"text"}}])"))->status, 200);
 }
 
 TEST_F(Responses, ItemsBecomeTurns) {

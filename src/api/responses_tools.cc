@@ -21,21 +21,36 @@ ApiResult<chat::Tool> ReadFlatFunction(const ObjectReader& tool) {
   return ReadFunctionTool(ObjectReader(function, tool.path()), kMaxAnthropicToolName);
 }
 
+ApiError MissingPart(const std::string& path) {
+  return BadField(path, fmt::format("Missing required parameter: '{}'.", path), "missing_required_parameter");
+}
+
 struct CustomFormat {
   std::string told;     // of the grammar, to the model
   std::string pattern;  // that the text is held to; empty = any text
+  std::string lark;     // so is this
 };
 
-// {"type":"text"} or {"type":"grammar","syntax":"lark"|"regex","definition":...}. A regular expression is enforced. A
-// Lark grammar is only told: there is no way yet to keep its texts from holding what ends a call.
+// {"type":"text"} or {"type":"grammar","syntax":"lark"|"regex","definition":...}. Both are enforced.
 ApiResult<CustomFormat> ReadCustomFormat(const ObjectReader& tool) {
   CustomFormat read;
   QUERN_API_ASSIGN(const json::object* format, tool.Object("format"));
   if (format == nullptr) return read;
   const ObjectReader reader(*format, tool.PathOf("format"));
+  QUERN_API_ASSIGN(const auto type, reader.String("type"));
   QUERN_API_ASSIGN(const auto syntax, reader.String("syntax"));
   QUERN_API_ASSIGN(const auto definition, reader.String("definition"));
-  if (!syntax || !definition) return read;
+  if (!syntax && !definition && type.value_or("text") == "text") return read;
+  if (type && *type != "grammar") {
+    const std::string path = reader.PathOf("type");
+    return Fail(BadField(path,
+                         fmt::format("Invalid value for '{}': '{}' is not 'grammar', and 'text' has no definition.",
+                                     path, type->substr(0, 60)),
+                         "invalid_value"));
+  }
+  // A form that is asked for and not given must not become any text.
+  if (!syntax) return Fail(MissingPart(reader.PathOf("syntax")));
+  if (!definition || definition->empty()) return Fail(MissingPart(reader.PathOf("definition")));
   if (*syntax != "lark" && *syntax != "regex") {
     const std::string path = reader.PathOf("syntax");
     return Fail(BadField(
@@ -44,7 +59,11 @@ ApiResult<CustomFormat> ReadCustomFormat(const ObjectReader& tool) {
         "invalid_value"));
   }
   read.told = fmt::format("\n\nThe input follows this {} grammar:\n{}", *syntax, *definition);
-  if (*syntax == "regex") read.pattern = fmt::format("^(?:{})$", *definition);
+  if (*syntax == "regex") {
+    read.pattern = fmt::format("^(?:{})$", *definition);
+  } else {
+    read.lark = *definition;
+  }
   return read;
 }
 
@@ -61,8 +80,10 @@ ApiResult<chat::Tool> ReadCustomTool(const ObjectReader& tool) {
   function.emplace("parameters", json::object{{"type", "object"},
                                               {"properties", {{"input", std::move(input)}}},
                                               {"required", json::array{"input"}}});
-  if (!format.pattern.empty()) function.emplace("strict", true);
-  return ReadFunctionTool(ObjectReader(function, tool.path()), kMaxAnthropicToolName);
+  if (!format.pattern.empty() || !format.lark.empty()) function.emplace("strict", true);
+  QUERN_API_ASSIGN(chat::Tool read, ReadFunctionTool(ObjectReader(function, tool.path()), kMaxAnthropicToolName));
+  read.text_grammar = format.lark;
+  return read;
 }
 
 }  // namespace

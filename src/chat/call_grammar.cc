@@ -4,6 +4,7 @@
 
 #include <boost/json/serialize.hpp>
 
+#include "base/check.h"
 #include "chat/argument_grammar.h"
 #include "grammar/json_schema.h"
 #include "grammar/lark_text.h"
@@ -33,6 +34,8 @@ Result<json::value> ArgumentsSchema(const Tool& tool, bool loose) {
 
 // Everything of a call behind "<tool_call>", as the Lark of rule `name` and the rules it needs.
 Result<std::string> HermesFunction(const std::string& name, const Tool& tool, bool loose) {
+  if (!tool.text_grammar.empty())
+    return Error(Code::kUnsupported, "a grammar of its text cannot be enforced: this model writes its calls as JSON");
   QUERN_ASSIGN(const json::value schema, ArgumentsSchema(tool, loose));
   return fmt::format("{0}: {1} {0}_a \"}}\"\n{0}_a: %json {2}\n", name,
                      grammar::LarkString(fmt::format("\n{{\"name\": \"{}\", \"arguments\": ", tool.name)),
@@ -76,6 +79,21 @@ Result<grammar::GrammarSource> CallGrammar(const CallGrammarOptions& options) {
       break;
   }
   return grammar::GrammarSource{grammar::GrammarKind::kLark, start + rules};
+}
+
+std::vector<grammar::NestedText> TextsInCalls(std::span<const Tool> tools) {
+  std::vector<grammar::NestedText> texts;
+  for (const Tool& tool : tools) {
+    if (tool.text_grammar.empty()) continue;
+    const json::value* properties = tool.parameters().if_contains("properties");
+    QUERN_CHECK(properties != nullptr && properties->is_object() && properties->get_object().size() == 1);
+    const std::string_view parameter = properties->get_object().begin()->key();
+    texts.push_back({.name = tool.name,
+                     .opener = fmt::format("<tool_call>\n<function={}>\n<parameter={}>\n", tool.name, parameter),
+                     .closer = "\n</parameter>",
+                     .lark = tool.text_grammar});
+  }
+  return texts;
 }
 
 }  // namespace quern::chat

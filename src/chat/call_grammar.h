@@ -8,11 +8,13 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "chat/chat_format.h"
 #include "chat/message.h"
 #include "grammar/grammar_compiler.h"
+#include "grammar/nested_text.h"
 
 namespace quern::chat {
 
@@ -34,7 +36,11 @@ struct CallGrammarOptions {
 };
 
 // Errors: kUnsupported (a strict function's schema asks for what cannot be enforced: function, parameter and keyword
-// are named), kInvalidArgument (it is no schema).
+// are named; a text_grammar where calls are JSON), kInvalidArgument (it is no schema).
 Result<grammar::GrammarSource> CallGrammar(const CallGrammarOptions& options);
+
+// The texts of the functions that have a text_grammar, as they stand in texts of CallGrammar, which lets any text
+// through there; grammar::CompileNested holds them to their grammars.
+std::vector<grammar::NestedText> TextsInCalls(std::span<const Tool> tools);
 
 }  // namespace quern::chat

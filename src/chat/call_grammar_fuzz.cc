@@ -1,11 +1,13 @@
-// Fuzz target: any JSON schema as a function's parameters. The first byte chooses the form of calls, whether the
-// function is strict and whether calls are forced. Either the grammar is refused, or a walk through it, drawn from the
-// input's own bytes, ends in calls that the parser reads whole and without a warning.
+// Fuzz target: any JSON schema as a function's parameters, or any Lark as the grammar of its text. The first byte
+// chooses which, the form of calls, whether the function is strict and whether calls are forced. Either the grammar is
+// refused, or a walk through it, drawn from the input's own bytes, ends in calls that the parser reads whole and
+// without a warning, and whose texts fit the Lark.
 #include <boost/json/object.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -98,19 +100,59 @@ bool HasHugeNumber(std::string_view text) {
   return false;
 }
 
-void CheckCalls(const std::string& text, ToolCallSyntax syntax, const std::vector<Tool>& tools, bool forced) {
+bool Fits(const grammar::Grammar& grammar, std::string_view text) {
+  const auto constraint = grammar.Start().value();
+  for (const int32_t id : Bytewise()->Encode(text)) {
+    if (!constraint->Accept(id)) return false;
+  }
+  return constraint->ComputeMask({}).value_or(false);
+}
+
+// form: of the texts, or null.
+void CheckCalls(const std::string& text, ToolCallSyntax syntax, const std::vector<Tool>& tools, bool forced,
+                const grammar::Grammar* form) {
   const auto parser = ToolCallParser::Create({.syntax = syntax, .tools = tools, .id_seed = 1});
   std::vector<ParseEvent> events;
   parser->Feed(text, events);
   parser->Finish(events);
   Require(!forced || parser->n_calls() > 0, "no call", text);
+  std::string arguments;
   for (const ParseEvent& event : events) {
     // Where a schema names no parameters any name may be given, and given twice.
     if (const auto* warning = std::get_if<ParseWarning>(&event))
       Require(warning->what.find("given twice") != std::string::npos, warning->what.c_str(), text);
     Require(!forced || !std::holds_alternative<ContentDelta>(event), "text beside forced calls", text);
-    if (const auto* end = std::get_if<ToolCallEnd>(&event)) Require(end->complete, "a call is cut", text);
+    if (const auto* piece = std::get_if<ToolCallArguments>(&event)) arguments += piece->fragment;
+    if (const auto* end = std::get_if<ToolCallEnd>(&event)) {
+      Require(end->complete, "a call is cut", text);
+      if (form != nullptr) {
+        const auto read = quern::ParseJson(arguments);
+        Require(read.has_value(), "arguments are no JSON", arguments);
+        Require(Fits(*form, std::string_view(read->at("input").as_string())), "a text does not fit", text);
+      }
+      arguments.clear();
+    }
   }
+}
+
+std::shared_ptr<grammar::GrammarCompiler> Compiler() {
+  static const auto compiler = grammar::GrammarCompiler::Create(
+      Bytewise(), {.compile_fuel = 100'000, .mask_fuel = 20'000, .mask_items = 10'000});
+  return compiler;
+}
+
+Tool WithSchema(const boost::json::object& schema, bool strict) {
+  const boost::json::object function{{"name", "f"}, {"parameters", schema}};
+  return {.name = "f", .declaration = {{"type", "function"}, {"function", function}}, .strict = strict};
+}
+
+Tool WithLark(std::string_view lark) {
+  Tool tool = WithSchema({{"type", "object"},
+                          {"properties", {{"input", {{"type", "string"}}}}},
+                          {"required", boost::json::array{"input"}}},
+                         true);
+  tool.text_grammar = lark;
+  return tool;
 }
 
 }  // namespace
@@ -118,20 +160,26 @@ void CheckCalls(const std::string& text, ToolCallSyntax syntax, const std::vecto
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0 || size > 4000) return 0;
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
-  const auto schema = quern::ParseJson(text, {.max_depth = 80, .max_values = 2000});
-  if (!schema || !schema->is_object()) return 0;
-  const boost::json::object function{{"name", "f"}, {"parameters", *schema}};
-  const std::vector<Tool> tools = {
-      {.name = "f", .declaration = {{"type", "function"}, {"function", function}}, .strict = (data[0] & 2) != 0}};
+  const bool is_lark = (data[0] & 16) != 0 && text.size() > 0;
+  std::vector<Tool> tools;
+  std::shared_ptr<const grammar::Grammar> form;
+  if (is_lark) {
+    const auto compiled = Compiler()->Compile({grammar::GrammarKind::kLark, std::string(text)});
+    if (!compiled) return 0;
+    form = *compiled;
+    tools.push_back(WithLark(text));
+  } else {
+    const auto schema = quern::ParseJson(text, {.max_depth = 80, .max_values = 2000});
+    if (!schema || !schema->is_object()) return 0;
+    tools.push_back(WithSchema(schema->get_object(), (data[0] & 2) != 0));
+  }
   CallGrammarOptions options{.tools = tools, .loose = (data[0] & 8) != 0};
   if ((data[0] & 1) != 0) options.syntax = ToolCallSyntax::kHermesJson;
   if ((data[0] & 4) != 0) options.calls_are = CallsAre::kAmongText;
   const auto source = CallGrammar(options);
   Require(source || tools[0].strict, "a function that is not strict is refused", std::string(text));
   if (!source) return 0;
-  static const auto compiler = grammar::GrammarCompiler::Create(
-      Bytewise(), {.compile_fuel = 100'000, .mask_fuel = 20'000, .mask_items = 10'000});
-  const auto compiled = compiler->Compile(*source);
+  const auto compiled = grammar::CompileNested(*Compiler(), *source, TextsInCalls(tools));
   if (!compiled) {
     Require(compiled.error().code() != quern::Code::kInternal, "internal failure", compiled.error().ToString());
     return 0;
@@ -142,6 +190,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (size_t i = 0; i < size; ++i) seed = seed * 31 + data[i];
   Walk walk(seed, options.syntax == ToolCallSyntax::kHermesJson ? kJsonCloser : kXmlCloser);
   if (!walk.Run(**constraint) || HasHugeNumber(walk.text)) return 0;
-  CheckCalls(walk.text, options.syntax, tools, options.calls_are == CallsAre::kForced);
+  CheckCalls(walk.text, options.syntax, tools, options.calls_are == CallsAre::kForced, form.get());
   return 0;
 }

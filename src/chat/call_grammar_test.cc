@@ -3,12 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
 #include "base/json.h"
 #include "chat/tool_call_parser.h"
+#include "grammar/nested_text.h"
 #include "grammar/test_walk.h"
 
 namespace quern::chat {
@@ -63,10 +65,13 @@ struct Parsed {
   std::vector<std::string> warnings;
 };
 
-Parsed Parse(std::string_view text, ToolCallSyntax syntax, std::span<const Tool> tools) {
+// n_bytes at a time.
+Parsed Parse(std::string_view text, ToolCallSyntax syntax, std::span<const Tool> tools,
+             size_t n_bytes = std::string_view::npos) {
   const auto parser = ToolCallParser::Create({.syntax = syntax, .tools = tools});
   std::vector<ParseEvent> events;
-  parser->Feed(text, events);
+  for (; !text.empty(); text.remove_prefix(std::min(n_bytes, text.size())))
+    parser->Feed(text.substr(0, n_bytes), events);
   parser->Finish(events);
   Parsed parsed;
   std::vector<std::string> arguments;
@@ -272,6 +277,114 @@ TEST(CallGrammar, RandomTokensMakeReadableCalls) {
       WalkAndParse({.syntax = syntax, .tools = tools, .calls_are = CallsAre::kAmongText}, 2, 40);
     }
   }
+}
+
+Tool MakeGrammarTool(std::string_view name, std::string lark) {
+  Tool tool =
+      MakeTool(name, R"({"type":"object","properties":{"input":{"type":"string"}},"required":["input"]})", true);
+  tool.text_grammar = std::move(lark);
+  return tool;
+}
+
+std::shared_ptr<const grammar::Grammar> WithTexts(const CallGrammarOptions& options) {
+  const auto compiled = grammar::CompileNested(*grammar::DemoCompiler(), Of(options), TextsInCalls(options.tools));
+  EXPECT_TRUE(compiled.has_value()) << compiled.error().ToString();
+  return *compiled;
+}
+
+bool Takes(const grammar::Grammar& grammar, std::string_view text) {
+  const auto rest = grammar.After(grammar::DemoTokenizer()->Encode(text, {.added = tokenizer::AddedTokens::kMatch}));
+  auto mask = grammar::EmptyMask();
+  return rest.has_value() && (*rest)->Start().value()->ComputeMask(mask).value_or(false);
+}
+
+// The patch grammar that Codex publishes.
+constexpr const char* kPatchGrammar = R"(start: begin_patch hunk+ end_patch
+begin_patch: "*** Begin Patch" LF
+end_patch: "*** End Patch" LF?
+
+hunk: add_hunk | delete_hunk | update_hunk
+add_hunk: "*** Add File: " filename LF add_line+
+delete_hunk: "*** Delete File: " filename LF
+update_hunk: "*** Update File: " filename LF change_move? change?
+
+filename: /(.+)/
+add_line: "+" /(.*)/ LF -> line
+
+change_move: "*** Move to: " filename LF
+change: (change_context | change_line)+ eof_line?
+change_context: ("@@" | "@@ " /(.+)/) LF
+change_line: ("+" | "-" | " ") /(.*)/ LF
+eof_line: "*** End of File" LF
+
+%import common.LF
+)";
+
+TEST(CallGrammar, ATextHasTheFormOfItsGrammar) {
+  const std::vector<Tool> tools = {MakeGrammarTool("apply_patch", kPatchGrammar), Tools(false)[2]};
+  for (const CallsAre calls_are : {CallsAre::kForced, CallsAre::kAmongText}) {
+    const auto grammar = WithTexts({.tools = tools, .calls_are = calls_are});
+    const std::string patch =
+        "*** Begin Patch\n*** Add File: a.html\n+<b>x</b>\n+\n*** Delete File: b\n*** Update File: c\n*** Move to: d\n"
+        "@@ def f():\n-a;\n+b;\n@@\n c\n*** End of File\n*** End Patch";
+    const auto call = [](const std::string& text) { return Xml("apply_patch>\n" + Parameter("input", text)); };
+    EXPECT_TRUE(Takes(*grammar, call(patch)));
+    EXPECT_TRUE(Takes(*grammar, call(patch + "\n")));
+    EXPECT_TRUE(Takes(*grammar, Xml("now>\n") + "\n" + call(patch) + "\n" + call(patch) + "\n" + Xml("now>\n")));
+    EXPECT_FALSE(Takes(*grammar, call(patch + "\n\n")));
+    EXPECT_FALSE(Takes(*grammar, call(patch.substr(0, patch.size() - 1))));
+    EXPECT_FALSE(Takes(*grammar, call(patch) + "\n" + call(patch + "x")));
+    EXPECT_FALSE(Takes(*grammar, call("*** Begin Patch\n*** Add File: a\nx\n*** End Patch")));
+    EXPECT_FALSE(Takes(*grammar, call("*** Begin Patch\n*** Add File: a\n+</parameter>\n*** End Patch")))
+        << "what would end the value cannot be part of it";
+  }
+}
+
+// What the parser hands over of a text is what was held to the grammar, whole and byte by byte.
+TEST(CallGrammar, RandomTextsFitTheirGrammar) {
+  struct Case {
+    std::string lark;
+    std::string end;
+  };
+  const std::vector<Case> cases = {
+      {"start: line+ \".\" LF?\nline: /[a-z][a-z<>\\/ ]{0,30}/ LF\n%import common.LF\n", ".\n"},
+      {kPatchGrammar, "\n*** End Patch"},
+      {R"(start: /(.|\n)+/)", ""},
+      {R"(start: /[\s\S]+/)", ""},
+      {R"(start: /[^<]*/)", ""},
+      {"start: \"SELECT \" /[a-z, ]+/ (LF \"WHERE \" /[a-z =]+/)? \";\"\n%import common.LF", ";"},
+  };
+  std::mt19937 rng(3);
+  for (const auto& [lark, end] : cases) {
+    const std::vector<Tool> tools = {MakeGrammarTool("tell", lark), Tools(false)[2]};
+    const auto grammar = WithTexts({.tools = tools});
+    int n_texts = 0;
+    for (int i = 0; i < 40; ++i) {
+      const grammar::Walk walk = grammar::RandomWalk(*grammar->Start().value(), rng,
+                                                     end + "\n</parameter>\n</function>\n</tool_call>", 60, 1000);
+      if (!walk.ended) continue;
+      const Parsed parsed = Parse(walk.text, ToolCallSyntax::kQwen3CoderXml, tools);
+      EXPECT_TRUE(parsed.complete && parsed.warnings.empty()) << walk.text;
+      const Parsed streamed = Parse(walk.text, ToolCallSyntax::kQwen3CoderXml, tools, 1);
+      ASSERT_EQ(streamed.calls.size(), parsed.calls.size());
+      for (size_t k = 0; k < parsed.calls.size(); ++k) {
+        EXPECT_EQ(streamed.calls[k].arguments, parsed.calls[k].arguments) << walk.text;
+        if (parsed.calls[k].name != "tell") continue;
+        ++n_texts;
+        const std::string text(parsed.calls[k].arguments.at("input").as_string());
+        EXPECT_TRUE(Accepts({grammar::GrammarKind::kLark, lark}, text)) << lark << "\n" << text;
+      }
+    }
+    EXPECT_GT(n_texts, 10) << lark;
+  }
+}
+
+TEST(CallGrammar, CallsInJsonHaveNoTextGrammar) {
+  const std::vector<Tool> tools = {MakeGrammarTool("tell", "start: /x/")};
+  const auto source = CallGrammar({.syntax = ToolCallSyntax::kHermesJson, .tools = tools});
+  ASSERT_FALSE(source.has_value());
+  EXPECT_EQ(source.error().code(), Code::kUnsupported);
+  EXPECT_NE(source.error().message().find("'tell'"), std::string::npos) << source.error().message();
 }
 
 }  // namespace

@@ -29,6 +29,8 @@ struct Tool {
   std::string name;
   boost::json::object declaration;
   bool strict = false;  // calls of it must fit its parameters' schema
+  // Lark (llguidance's) that the text of its one parameter, a string, fits; empty = any text.
+  std::string text_grammar;
   // The JSON schema of its parameters, or an empty object.
   const boost::json::object& parameters() const;
 };

@@ -3,9 +3,12 @@
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
+#include <string_view>
+#include <vector>
 
 #include "base/json.h"
 #include "grammar/json_schema.h"
+#include "grammar/nested_text.h"
 #include "grammar/test_walk.h"
 
 namespace quern::grammar {
@@ -40,14 +43,12 @@ void BM_Start(benchmark::State& state) {
 BENCHMARK(BM_Start)->Unit(benchmark::kMicrosecond);
 
 // Mask and token together, along one text.
-void BM_MaskAndToken(benchmark::State& state) {
-  const auto compiled = DemoCompiler()->Compile(Source()).value();
-  const auto ids = DemoTokenizer()->Encode(
-      R"({"action": "write", "path": "src/quick_sort.py", "lines": [1, 20, 300], "note": "sorts a list in place"})");
+void Follow(benchmark::State& state, const Grammar& grammar, std::string_view text) {
+  const auto ids = DemoTokenizer()->Encode(text);
   auto mask = EmptyMask();
   for (auto _ : state) {
     state.PauseTiming();
-    const auto constraint = compiled->Start().value();
+    const auto constraint = grammar.Start().value();
     state.ResumeTiming();
     for (const int32_t id : ids) {
       benchmark::DoNotOptimize(constraint->ComputeMask(mask));
@@ -58,7 +59,24 @@ void BM_MaskAndToken(benchmark::State& state) {
       benchmark::Counter(static_cast<double>(ids.size()) * 1e-6,
                          benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
+
+void BM_MaskAndToken(benchmark::State& state) {
+  Follow(state, *DemoCompiler()->Compile(Source()).value(),
+         R"({"action": "write", "path": "src/quick_sort.py", "lines": [1, 20, 300], "note": "sorts a list in place"})");
+}
 BENCHMARK(BM_MaskAndToken)->Unit(benchmark::kMicrosecond);
+
+// The same text between marks: 0 = any text, 1 = nested, any text too, 2 = nested, lines.
+void BM_MaskAndTokenBetweenMarks(benchmark::State& state) {
+  const GrammarSource outer{GrammarKind::kLark, "start: \"<t>\\n\" body\nbody[lazy]: /(?s:.*)/ \"\\n</t>\"\n"};
+  const char* const larks[] = {"", R"(start: /(.|\n)+/)", "start: (/[^\\n]+/ LF)+\n%import common.LF\n"};
+  std::vector<NestedText> texts;
+  if (state.range(0) > 0)
+    texts.push_back({.name = "t", .opener = "<t>\n", .closer = "\n</t>", .lark = larks[state.range(0)]});
+  Follow(state, *CompileNested(*DemoCompiler(), outer, texts).value(),
+         "<t>\n*** Update File: sort.py\n+def smallest(values):\n+    return min(values)\n*** End Patch\n\n</t>");
+}
+BENCHMARK(BM_MaskAndTokenBetweenMarks)->DenseRange(0, 2)->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace quern::grammar

@@ -190,6 +190,12 @@ class Compiler final : public GrammarCompiler {
     return compiled;
   }
 
+  std::shared_ptr<const TokenIndex> Tokens() override {
+    std::lock_guard lock(mutex_);
+    if (!tokens_) tokens_ = std::make_shared<const TokenIndex>(tokenizer_);
+    return tokens_;
+  }
+
  private:
   // The vocabulary's ids, and behind them one that stands for the end of the text, whichever token writes it.
   size_t n_ids() const { return static_cast<size_t>(tokenizer_->vocab_size()) + 1; }
@@ -218,9 +224,7 @@ class Compiler final : public GrammarCompiler {
     std::vector<size_t> ends;
     for (int32_t id = 0; id < tokenizer_->vocab_size(); ++id) {
       const std::string_view bytes = tokenizer_->TokenBytes(id);
-      const bool control =
-          tokenizer_->IsSpecial(id) || (tokenizer_->IsAdded(id) && bytes.starts_with("<|") && bytes.ends_with("|>"));
-      if (control) words += '\xff';
+      if (IsControlToken(*tokenizer_, id)) words += '\xff';
       words += bytes;
       ends.push_back(words.size());
     }
@@ -240,8 +244,9 @@ class Compiler final : public GrammarCompiler {
   const std::shared_ptr<const tokenizer::Tokenizer> tokenizer_;
   const GrammarLimits limits_;
   Cache cache_;
-  std::mutex mutex_;  // guards vocabulary_ until it is there
+  std::mutex mutex_;  // guards both until they are there
   VocabularyPtr vocabulary_;
+  std::shared_ptr<const TokenIndex> tokens_;
 };
 
 }  // namespace

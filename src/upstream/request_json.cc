@@ -85,7 +85,8 @@ void AppendStopTexts(std::string& out, const GenerateRequest& request, const tok
 
 Result<std::string> RequestJson(const GenerateRequest& request, int n_max, TokenExchange exchange,
                                 const tokenizer::Tokenizer& tokenizer) {
-  if (request.grammar) return Unsupported("a forced tool call or an enforced format");
+  if (request.grammar)
+    return Unsupported("a forced tool call, a tool whose calls are held to a form, or an enforced format");
   if (request.prompt_logprobs) return Unsupported("the log-probabilities of a prompt");
   std::string out = ",\"prompt\":";
   if (exchange == TokenExchange::kTokens) {
