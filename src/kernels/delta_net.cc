@@ -17,7 +17,9 @@ void L2NormHeads(float* heads, int n_heads, int64_t n, float eps, float scale) {
   for (int h = 0; h < n_heads; ++h) kernels.l2_norm(heads + h * n, n, eps, scale);
 }
 
-void DeltaSteps(const DeltaTile& tile) { Kernels().delta_steps(tile); }
+void DeltaProducts(const DeltaProductsTile& tile) { Kernels().delta_products(tile); }
+
+void DeltaChunk(const DeltaChunkTile& tile) { Kernels().delta_chunk(tile); }
 
 void SigmoidMul(const float* x, const float* gate, int64_t n, float* out) { Kernels().sigmoid_mul(x, gate, n, out); }
 

@@ -30,39 +30,16 @@ struct Head {
     }
   }
 
-  // Tokens [first, first + n) through a level.
-  void Run(Isa isa, std::vector<float>& state, std::vector<float>& out, int first, int n) const {
-    TableFor(isa)->delta_steps({.state = state.data(),
-                                .key_dim = n_k,
-                                .value_dim = n_v,
-                                .n_tokens = n,
-                                .q = q.data() + first * n_k,
-                                .k = k.data() + first * n_k,
-                                .qk_stride = n_k,
-                                .v = v.data() + first * n_v,
-                                .v_stride = n_v,
-                                .decay = decay.data() + first,
-                                .beta = beta.data() + first,
-                                .gate_stride = 1,
-                                .out = out.data() + first * n_v,
-                                .out_stride = n_v});
-  }
-
-  // The same tokens in the chunked form, at most `piece` of them a call.
-  void RunChunks(Isa isa, std::vector<float>& state, std::vector<float>& out, int piece) const {
-    std::vector<float> changes(static_cast<size_t>(kTokens * n_v), NAN);
-    std::array<float, kDeltaChunk + 1> reach{};
+  // The first n_tokens through a level, at most `piece` of them a call.
+  void Run(Isa isa, std::vector<float>& state, std::vector<float>& out, int piece, int n_tokens = kTokens) const {
+    std::vector<float> changes(size_t{kDeltaChunk} * static_cast<size_t>(n_v), NAN);
     std::array<float, size_t{kDeltaChunk} * kDeltaChunk> by_key{}, by_query{};
     const KernelTable& table = *TableFor(isa);
-    for (int at = 0; at < kTokens;) {
+    for (int at = 0; at < n_tokens;) {
       const int before = at % kDeltaChunk;
-      const int n = std::min({piece, kDeltaChunk - before, kTokens - at});
+      const int n = std::min({piece, kDeltaChunk - before, n_tokens - at});
       std::vector<const float*> keys;
-      std::vector<float*> u;
-      for (int t = at - before; t < at + n; ++t) {
-        keys.push_back(k.data() + t * n_k);
-        u.push_back(changes.data() + t * n_v);
-      }
+      for (int t = at - before; t < at + n; ++t) keys.push_back(k.data() + t * n_k);
       table.delta_products({.key_dim = n_k,
                             .n_before = before,
                             .n_tokens = n,
@@ -77,15 +54,14 @@ struct Head {
                          .n_before = before,
                          .n_tokens = n,
                          .k = keys.data(),
-                         .u = u.data(),
-                         .reach = reach.data(),
+                         .decay = decay.data() + at - before,
+                         .u = changes.data(),
                          .by_key = by_key.data(),
                          .by_query = by_query.data(),
                          .q = q.data() + at * n_k,
                          .qk_stride = n_k,
                          .v = v.data() + at * n_v,
                          .v_stride = n_v,
-                         .decay = decay.data() + at,
                          .beta = beta.data() + at,
                          .gate_stride = 1,
                          .out = out.data() + at * n_v,
@@ -101,11 +77,18 @@ struct Head {
   std::vector<float> q, k, v, decay, beta;
 };
 
-// The formula in f64, column by column.
-std::vector<double> Expected(const Head& h) {
-  std::vector<double> state(static_cast<size_t>(h.n_k * h.n_v)), out;
+struct Expected {
+  std::vector<double> out;    // [kTokens, n_v]
+  std::vector<double> state;  // [n_k, n_v] after the last chunk that is full
+};
+
+// The rule itself in f64, token by token, column by column.
+Expected ExpectedOf(const Head& h) {
+  std::vector<double> state(static_cast<size_t>(h.n_k * h.n_v));
+  Expected expected;
   const auto nk = static_cast<size_t>(h.n_k), nv = static_cast<size_t>(h.n_v);
   for (size_t t = 0; t < kTokens; ++t) {
+    if (t % kDeltaChunk == 0) expected.state = state;
     for (double& s : state) s *= double{h.decay[t]};
     for (size_t c = 0; c < nv; ++c) {
       double m = 0, sum = 0;
@@ -113,82 +96,45 @@ std::vector<double> Expected(const Head& h) {
       const double change = double{h.beta[t]} * (double{h.v[t * nv + c]} - m);
       for (size_t i = 0; i < nk; ++i) state[i * nv + c] += double{h.k[t * nk + i]} * change;
       for (size_t i = 0; i < nk; ++i) sum += state[i * nv + c] * double{h.q[t * nk + i]};
-      out.push_back(sum);
+      expected.out.push_back(sum);
     }
   }
-  return out;
+  return expected;
 }
 
-TEST(DeltaSteps, EveryLevelFollowsTheRule) {
-  for (const auto& [n_k, n_v] : {std::pair(128, 128), std::pair(8, 12), std::pair(16, 65), std::pair(5, 1)}) {
-    const Head head(n_k, n_v);
-    const std::vector<double> expected = Expected(head);
-    for (const Isa isa : OfferedIsas()) {
-      auto state = head.NewState();
-      auto out = head.NewOut();
-      head.Run(isa, state, out, 0, kTokens);
-      // Values are around 0.1..1; some 128 f32 terms and a state that forgets: a few 1e-7 each.
-      for (size_t i = 0; i < out.size(); ++i) {
-        ASSERT_NEAR(out[i], expected[i], 4e-6) << IsaName(isa) << " " << n_k << " x " << n_v << " value " << i;
-      }
-    }
-  }
-}
-
-TEST(DeltaSteps, AnyCutGivesTheSameBits) {
-  const Head head(16, 76);
-  for (const Isa isa : OfferedIsas()) {
-    auto state = head.NewState();
-    auto out = head.NewOut();
-    head.Run(isa, state, out, 0, kTokens);
-    for (const int piece : {1, 3, 64}) {
-      auto cut_state = head.NewState();
-      auto cut_out = head.NewOut();
-      for (int at = 0; at < kTokens; at += piece) head.Run(isa, cut_state, cut_out, at, std::min(piece, kTokens - at));
-      EXPECT_EQ(cut_state, state) << IsaName(isa) << " piece " << piece;
-      EXPECT_EQ(cut_out, out) << IsaName(isa) << " piece " << piece;
-    }
-  }
-}
+constexpr std::array<std::pair<int, int>, 5> kSizes{{{128, 128}, {8, 12}, {16, 76}, {37, 65}, {5, 1}}};
 
 TEST(DeltaChunk, EveryLevelFollowsTheRule) {
-  for (const auto& [n_k, n_v] : {std::pair(128, 128), std::pair(8, 12), std::pair(16, 65), std::pair(5, 1)}) {
+  static_assert(kTokens > 2 * kDeltaChunk && kTokens % kDeltaChunk != 0);
+  for (const auto& [n_k, n_v] : kSizes) {
     const Head head(n_k, n_v);
-    const std::vector<double> expected = Expected(head);
+    const Expected expected = ExpectedOf(head);
     for (const Isa isa : OfferedIsas()) {
       auto state = head.NewState();
       auto out = head.NewOut();
-      head.RunChunks(isa, state, out, kTokens);
+      head.Run(isa, state, out, kTokens);
+      // Values are around 0.1..1; some 128 f32 terms and a state that forgets: a few 1e-7 each.
       for (size_t i = 0; i < out.size(); ++i) {
-        ASSERT_NEAR(out[i], expected[i], 4e-6) << IsaName(isa) << " " << n_k << " x " << n_v << " value " << i;
+        ASSERT_NEAR(out[i], expected.out[i], 4e-6) << IsaName(isa) << " " << n_k << " x " << n_v << " value " << i;
+      }
+      for (size_t i = 0; i < state.size(); ++i) {
+        ASSERT_NEAR(state[i], expected.state[i], 2e-6) << IsaName(isa) << " " << n_k << " x " << n_v << " state " << i;
       }
     }
-  }
-}
-
-TEST(DeltaChunk, AFullChunkLeavesTheRecurrentFormsStateToRounding) {
-  static_assert(kTokens / kDeltaChunk == 2);
-  const Head head(128, 128);
-  for (const Isa isa : OfferedIsas()) {
-    auto chunked = head.NewState(), recurrent = head.NewState();
-    auto out = head.NewOut();
-    head.RunChunks(isa, chunked, out, kTokens);
-    head.Run(isa, recurrent, out, 0, 2 * kDeltaChunk);
-    for (size_t i = 0; i < chunked.size(); ++i) ASSERT_NEAR(chunked[i], recurrent[i], 2e-6) << IsaName(isa);
   }
 }
 
 TEST(DeltaChunk, AnyCutGivesTheSameBits) {
-  for (const auto& [n_k, n_v] : {std::pair(16, 76), std::pair(128, 128), std::pair(7, 5)}) {
+  for (const auto& [n_k, n_v] : kSizes) {
     const Head head(n_k, n_v);
     for (const Isa isa : OfferedIsas()) {
       auto state = head.NewState();
       auto out = head.NewOut();
-      head.RunChunks(isa, state, out, kTokens);
+      head.Run(isa, state, out, kTokens);
       for (const int piece : {1, 2, 3, 7, 31}) {
         auto cut_state = head.NewState();
         auto cut_out = head.NewOut();
-        head.RunChunks(isa, cut_state, cut_out, piece);
+        head.Run(isa, cut_state, cut_out, piece);
         EXPECT_EQ(cut_state, state) << IsaName(isa) << " piece " << piece;
         EXPECT_EQ(cut_out, out) << IsaName(isa) << " piece " << piece;
       }
@@ -196,14 +142,26 @@ TEST(DeltaChunk, AnyCutGivesTheSameBits) {
   }
 }
 
-TEST(DeltaSteps, WritesNothingBesideTheState) {
+TEST(DeltaChunk, AnUnfinishedChunkDoesNotWriteTheState) {
+  const Head head(37, 65);
+  for (const Isa isa : OfferedIsas()) {
+    auto full = head.NewState(), more = head.NewState();
+    auto out = head.NewOut();
+    head.Run(isa, full, out, kTokens, 2 * kDeltaChunk);
+    head.Run(isa, more, out, 1, 3 * kDeltaChunk - 1);
+    EXPECT_EQ(more, full) << IsaName(isa);
+    EXPECT_NE(full, head.NewState()) << IsaName(isa);
+  }
+}
+
+TEST(DeltaChunk, WritesNothingBesideTheState) {
   const Head head(8, 12);
   for (const Isa isa : OfferedIsas()) {
     auto state = head.NewState();
     state.resize(state.size() + 16, 7.0F);
     auto out = head.NewOut();
     out.resize(out.size() + 16, 7.0F);
-    head.Run(isa, state, out, 0, kTokens);
+    head.Run(isa, state, out, kTokens);
     for (size_t i = 0; i < 16; ++i) {
       ASSERT_EQ(state[state.size() - 1 - i], 7.0F) << IsaName(isa);
       ASSERT_EQ(out[out.size() - 1 - i], 7.0F) << IsaName(isa);

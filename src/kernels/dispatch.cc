@@ -40,7 +40,6 @@ KernelTable Avx2Table() {
   t.attention = avx2::Attention;
   t.conv_silu = avx2::ConvSilu;
   t.l2_norm = avx2::L2Norm;
-  t.delta_steps = avx2::DeltaSteps;
   t.delta_chunk = avx2::DeltaChunk;
   t.delta_products = avx2::DeltaProducts;
   t.sigmoid_mul = avx2::SigmoidMul;
@@ -72,7 +71,6 @@ KernelTable Avx512Table(const os::CpuFeatures& cpu) {
   if (cpu.avx512_vnni && cpu.avx512_bf16) t.attention = avx512bf16::Attention;
   t.conv_silu = avx512::ConvSilu;
   t.l2_norm = avx512::L2Norm;
-  t.delta_steps = avx512::DeltaSteps;
   t.delta_chunk = avx512::DeltaChunk;
   t.delta_products = avx512::DeltaProducts;
   t.sigmoid_mul = avx512::SigmoidMul;

@@ -52,7 +52,6 @@ struct KernelTable {
   // Gated DeltaNet, see delta_net.h.
   void (*conv_silu)(const ConvTile& tile);
   void (*l2_norm)(float* x, int64_t n, float eps, float scale);
-  void (*delta_steps)(const DeltaTile& tile);
   void (*delta_chunk)(const DeltaChunkTile& tile);
   void (*delta_products)(const DeltaProductsTile& tile);
   void (*sigmoid_mul)(const float* x, const float* gate, int64_t n, float* out);

@@ -129,53 +129,36 @@ struct ConvTile {
   float* out;  // [n_channels]
 };
 
-// The gated delta rule for one value head and n_tokens consecutive tokens of a sequence. Per token, in this order:
-//   S *= decay;  m = S^T k;  S += k (beta * (v - m))^T;  out = S^T q
-// Sums over key_dim run in order from 0. Token t reads q + t * qk_stride, v + t * v_stride, decay[t * gate_stride], ...
-struct DeltaTile {
-  float* state;  // [key_dim, value_dim], updated in place
-  int key_dim;
-  int value_dim;
-  int n_tokens;
-  const float* q;  // [key_dim] per token, normalised and scaled
-  const float* k;  // [key_dim] per token, normalised
-  int64_t qk_stride;
-  const float* v;  // [value_dim] per token
-  int64_t v_stride;
-  const float* decay;  // one per token, exp of the log decay: 0..1
-  const float* beta;   // one per token, 0..1
-  int64_t gate_stride;
-  float* out;  // [value_dim] per token; overlaps nothing above
-  int64_t out_stride;
-};
-
-// The same rule for tokens of one chunk, without touching S: a chunk is kDeltaChunk tokens, and the state that the
-// kernels read is the one at its start. With d the decays and reach(m, t) = d[m + 1] * ... * d[t]:
+// The gated delta rule for one value head. S is [key_dim, value_dim], zero before the first token; each token does
+//   S *= decay;  m = S^T k;  change = beta (v - m);  S += k change^T;  out = S^T q
+// Here tokens are taken by chunks: those of positions [i * kDeltaChunk, (i + 1) * kDeltaChunk) of a sequence. Inside a
+// chunk S stays what it was at the chunk's start and the changes u are kept beside it. With d the decays and
+// reach(m, t) = d[t] * ... * d[m + 1], multiplied in this order, what token t leaves of token m's change:
 //   u_t = beta_t (v_t - reach(start, t) S^T k_t - sum over m < t of (k_m . k_t) reach(m, t) u_m)
 //   out_t = reach(start, t) S^T q_t + sum over m <= t of (k_m . q_t) reach(m, t) u_m
 // and when the chunk is full S = reach(start, end) S + sum over m of k_m (reach(m, end) u_m)^T.
 // A token's values depend on S, on the tokens of its chunk up to it, and on nothing else: it does not matter how many
 // come in one call. All sums run in order: over key_dim from 0, over tokens from the chunk's first.
-inline constexpr int kDeltaChunk = 32;
+// 8: see delta_net.h.
+inline constexpr int kDeltaChunk = 8;
 struct DeltaChunkTile {
   float* state;  // [key_dim, value_dim] at the chunk's start; at the next chunk's start when the call fills the chunk
   int key_dim;
   int value_dim;
   int n_before;           // tokens of the chunk that came in earlier calls
   int n_tokens;           // n_before + n_tokens <= kDeltaChunk
-  const float* const* k;  // [n_before + n_tokens] pointers to [key_dim]: keys of the chunk's tokens
-  float* const* u;        // [n_before + n_tokens] pointers to [value_dim]: their changes; written for the new ones
-  float* reach;           // [kDeltaChunk + 1], kept between calls: from the start and from each token to the latest
+  const float* const* k;  // [n_before + n_tokens] pointers to [key_dim]: keys of the chunk's tokens, normalised
+  const float* decay;     // [n_before + n_tokens] of the chunk's tokens, exp of the log decay: 0..1
+  float* u;               // [kDeltaChunk, value_dim] changes of the chunk's tokens; rows of the new ones are written
   const float* by_key;    // [n_tokens, kDeltaChunk] of DeltaProducts
   const float* by_query;
-  const float* q;  // as in DeltaTile, of the new tokens
+  const float* q;  // [key_dim] per new token, normalised and scaled
   int64_t qk_stride;
-  const float* v;
+  const float* v;  // [value_dim] per new token
   int64_t v_stride;
-  const float* decay;
-  const float* beta;
+  const float* beta;  // one per new token, 0..1
   int64_t gate_stride;
-  float* out;
+  float* out;  // [value_dim] per new token; overlaps nothing above
   int64_t out_stride;
 };
 

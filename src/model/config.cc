@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/delta_net_state.h"
+
 namespace quern::model {
 namespace {
 
@@ -138,13 +140,8 @@ int64_t ModelConfig::KvBytesPerToken(kernels::KvTypes types) const {
          static_cast<int64_t>(kernels::KvBytes(types.k, heads) + kernels::KvBytes(types.v, heads));
 }
 
-int64_t ModelConfig::StateFloatsPerLayer() const {
-  return int64_t{n_linear_value_heads} * linear_key_dim * linear_value_dim +
-         int64_t{std::max(conv_width - 1, 0)} * ConvChannels();
-}
-
 int64_t ModelConfig::StateBytesPerSequence() const {
-  return CountLayers(LayerKind::kGatedDeltaNet) * StateFloatsPerLayer() * int64_t{sizeof(float)};
+  return CountLayers(LayerKind::kGatedDeltaNet) * DeltaNetState::FloatsOf(*this) * int64_t{sizeof(float)};
 }
 
 Result<ModelConfig> FinishConfig(ModelConfig config) {

@@ -84,10 +84,7 @@ struct ModelConfig {
   int64_t CountParameters() const;  // without the multi-token prediction blocks
   // Bytes of keys and values per token over all attention layers, stored as types.
   int64_t KvBytesPerToken(kernels::KvTypes types) const;
-  // f32 values of one DeltaNet layer's state of one sequence: [n_linear_value_heads, linear_key_dim, linear_value_dim]
-  // and the last conv_width - 1 columns of [ConvChannels()].
-  int64_t StateFloatsPerLayer() const;
-  // Bytes of recurrent state per sequence, whatever its length; 0 without recurrent layers.
+  // Bytes of recurrent state per sequence, whatever its length (delta_net_state.h); 0 without recurrent layers.
   int64_t StateBytesPerSequence() const;
 
   bool operator==(const ModelConfig&) const = default;

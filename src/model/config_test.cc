@@ -249,7 +249,8 @@ TEST(ParseConfig, ReadsRecurrentLayersInBothSpellings) {
   EXPECT_TRUE(config->attention_gate);
   EXPECT_EQ(config->KvBytesPerToken({}), 2 * 2 * 2 * 32 * 2);  // heads of 16 are filled up to 32
   EXPECT_EQ(config->ConvChannels(), 2 * 2 * 8 + 4 * 12);
-  EXPECT_EQ(config->StateBytesPerSequence(), 6 * 4 * (4 * 8 * 12 + 3 * 80));
+  // Matrices; changes, decays and keys of a chunk of 8 tokens; columns of the convolution.
+  EXPECT_EQ(config->StateBytesPerSequence(), 6 * 4 * (4 * 8 * 12 + 8 * (4 * 12 + 4 + 2 * 8) + 3 * 80));
 
   json::object newer = NextBase();
   for (const char* key : {"rope_theta", "rope_scaling", "partial_rotary_factor", "full_attention_interval"}) {
@@ -391,9 +392,11 @@ TEST(PublishedConfigs, ParseWithTheirPublishedSizes) {
     EXPECT_EQ(config->KvBytesPerToken({kQ8, kQ8}) * 32, row.kv_bytes_per_token * 17);
     EXPECT_EQ(config->KvBytesPerToken({kQ4, kQ4}) * 32, row.kv_bytes_per_token * 9);
     EXPECT_EQ(config->KvBytesPerToken({kQ8, kQ4}) * 64, row.kv_bytes_per_token * 26);
-    // 36 layers of 32 heads of 128 x 128, and 3 columns of 8192 channels, in f32.
+    // 36 layers of 32 heads of 128 x 128, of 8 tokens with 32 changes, 32 decays and 16 keys, and of 3 columns of 8192
+    // channels, in f32.
     const bool recurrent = config->architecture == Architecture::kQwen3Next;
-    EXPECT_EQ(config->StateBytesPerSequence(), recurrent ? 36 * (32 * 128 * 128 + 3 * 8192) * 4 : 0);
+    const int64_t chunk = 8 * (32 * 128 + 32 + 16 * 128);
+    EXPECT_EQ(config->StateBytesPerSequence(), recurrent ? 36 * (32 * 128 * 128 + chunk + 3 * 8192) * 4 : 0);
     if (file.at("generation_config").is_object()) {
       const auto generation = ParseGenerationConfig(json::serialize(file.at("generation_config")));
       ASSERT_TRUE(generation.has_value()) << generation.error().ToString();

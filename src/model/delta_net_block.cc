@@ -8,6 +8,7 @@
 #include "kernels/delta_net.h"
 #include "kernels/ops.h"
 #include "model/blocks.h"
+#include "model/delta_net_state.h"
 
 namespace quern::model {
 namespace {
@@ -29,7 +30,6 @@ struct Shape {
   int64_t key_heads, value_heads, heads_per_key, key_dim, value_dim;
   int64_t keys, values, channels;  // of all heads together
   int64_t n_history;               // columns that the convolution looks back
-  int64_t state_size() const { return value_heads * key_dim * value_dim; }
 };
 
 struct Buffers {
@@ -117,24 +117,80 @@ void KeepHistory(const Shape& s, const BatchRun& run, const float* qkv, float* h
   std::memcpy(history + n_old * s.channels, qkv + (run.first_row + run.n_rows - n_new) * s.channels, bytes(n_new));
 }
 
-void Recur(const Shape& s, const BatchRun& run, float* state, int64_t head, const Buffers& b) {
-  const int64_t row = run.first_row;
-  const float* x = b.conv + row * s.channels;
-  const int64_t key_head = head / s.heads_per_key;
-  kernels::DeltaSteps({.state = state + head * s.key_dim * s.value_dim,
-                       .key_dim = static_cast<int>(s.key_dim),
-                       .value_dim = static_cast<int>(s.value_dim),
-                       .n_tokens = run.n_rows,
-                       .q = x + key_head * s.key_dim,
-                       .k = x + s.keys + key_head * s.key_dim,
-                       .qk_stride = s.channels,
-                       .v = x + 2 * s.keys + head * s.value_dim,
-                       .v_stride = s.channels,
-                       .decay = b.decay + row * s.value_heads + head,
-                       .beta = b.beta + row * s.value_heads + head,
-                       .gate_stride = s.value_heads,
-                       .out = b.delta + row * s.values + head * s.value_dim,
-                       .out_stride = s.values});
+// Consecutive rows of one sequence, all of one chunk.
+struct ChunkRows {
+  int64_t first_row;  // of the batch
+  int n_before;       // tokens of the chunk that earlier passes have taken
+  int n;
+};
+
+// body(rows) for the chunks of a run, in order. position: of the run's first row.
+template <typename Body>
+void ForChunks(const BatchRun& run, int position, const Body& body) {
+  for (int at = 0; at < run.n_rows;) {
+    const int n_before = (position + at) % kernels::kDeltaChunk;
+    const int n = std::min(kernels::kDeltaChunk - n_before, run.n_rows - at);
+    body(ChunkRows{.first_row = run.first_row + at, .n_before = n_before, .n = n});
+    at += n;
+  }
+}
+
+// Value heads of one key head.
+struct HeadGroup {
+  int64_t key_head;
+  int64_t first, n;
+};
+
+void TakeChunk(const Shape& s, const DeltaNetState& state, const HeadGroup& group, const ChunkRows& rows,
+               const Buffers& b) {
+  const float* x = b.conv + rows.first_row * s.channels;
+  const float* q = x + group.key_head * s.key_dim;
+  std::array<const float*, kernels::kDeltaChunk> keys{};
+  for (int i = 0; i < rows.n_before; ++i) keys[static_cast<size_t>(i)] = state.key(group.key_head, i);
+  for (int i = 0; i < rows.n; ++i) keys[static_cast<size_t>(rows.n_before + i)] = q + s.keys + i * s.channels;
+  std::array<float, size_t{kernels::kDeltaChunk} * kernels::kDeltaChunk> by_key{}, by_query{};
+  kernels::DeltaProducts({.key_dim = static_cast<int>(s.key_dim),
+                          .n_before = rows.n_before,
+                          .n_tokens = rows.n,
+                          .k = keys.data(),
+                          .q = q,
+                          .qk_stride = s.channels,
+                          .by_key = by_key.data(),
+                          .by_query = by_query.data()});
+  for (int64_t head = group.first; head < group.first + group.n; ++head) {
+    float* decays = state.decays(head);
+    for (int i = 0; i < rows.n; ++i) decays[rows.n_before + i] = b.decay[(rows.first_row + i) * s.value_heads + head];
+    kernels::DeltaChunk({.state = state.matrix(head),
+                         .key_dim = static_cast<int>(s.key_dim),
+                         .value_dim = static_cast<int>(s.value_dim),
+                         .n_before = rows.n_before,
+                         .n_tokens = rows.n,
+                         .k = keys.data(),
+                         .decay = decays,
+                         .u = state.changes(head),
+                         .by_key = by_key.data(),
+                         .by_query = by_query.data(),
+                         .q = q,
+                         .qk_stride = s.channels,
+                         .v = x + 2 * s.keys + head * s.value_dim,
+                         .v_stride = s.channels,
+                         .beta = b.beta + rows.first_row * s.value_heads + head,
+                         .gate_stride = s.value_heads,
+                         .out = b.delta + rows.first_row * s.values + head * s.value_dim,
+                         .out_stride = s.values});
+  }
+}
+
+// The keys of the chunk that the run leaves unfinished. After all heads are done: until then earlier keys are read.
+void KeepKeys(const Shape& s, const BatchRun& run, int position, const DeltaNetState& state, const Buffers& b) {
+  const int n_kept = (position + run.n_rows) % kernels::kDeltaChunk;
+  const int n_new = std::min(n_kept, run.n_rows);
+  for (int i = 0; i < n_new; ++i) {
+    const float* k = b.conv + (run.first_row + run.n_rows - n_new + i) * s.channels + s.keys;
+    for (int64_t head = 0; head < s.key_heads; ++head) {
+      std::copy_n(k + head * s.key_dim, s.key_dim, state.key(head, n_kept - n_new + i));
+    }
+  }
 }
 
 Buffers BuffersFor(const Shape& s, ForwardContext& ctx) {
@@ -149,21 +205,29 @@ Buffers BuffersFor(const Shape& s, ForwardContext& ctx) {
           .delta = act.delta.Get(floats(s.values))};
 }
 
-// States and histories of all runs from b.qkv on, the recurrence's outputs into b.delta.
+// States of all runs from b.qkv on, the rule's outputs into b.delta.
 void RunSequences(const DeltaNetWeights& w, const Shape& s, int state_idx, const Buffers& b, ForwardContext& ctx) {
   const std::vector<BatchRun>& runs = ctx.act.runs;
-  const auto history_of = [&](const BatchRun& run) { return run.sequence->state(state_idx) + s.state_size(); };
+  const auto state_of = [&](const BatchRun& run) { return DeltaNetState(ctx.config, run.sequence->state(state_idx)); };
+  const auto position_of = [&](const BatchRun& run) { return ctx.rows[static_cast<size_t>(run.first_row)].position; };
   ctx.ForRows(s.channels, [&](int64_t row) {
     const auto after = std::ranges::upper_bound(runs, static_cast<int>(row), {}, &BatchRun::first_row);
     const BatchRun& run = *std::prev(after);
-    PrepareRow(w, s, run, history_of(run), static_cast<int>(row), b);
+    PrepareRow(w, s, run, state_of(run).history(), static_cast<int>(row), b);
   });
-  for (const BatchRun& run : runs) KeepHistory(s, run, b.qkv, history_of(run));
-  const auto heads = static_cast<size_t>(s.value_heads);
-  ctx.pool.ParallelFor(runs.size() * heads, [&](size_t piece, int) {
-    const BatchRun& run = runs[piece / heads];
-    Recur(s, run, run.sequence->state(state_idx), static_cast<int64_t>(piece % heads), b);
+  for (const BatchRun& run : runs) KeepHistory(s, run, b.qkv, state_of(run).history());
+  // Value heads of a key head share its products, as long as every thread has something to do without cutting them up.
+  const bool together = static_cast<int64_t>(runs.size()) * s.key_heads >= ctx.pool.n_threads();
+  const int64_t n_heads = together ? s.heads_per_key : 1;
+  const auto groups = static_cast<size_t>(s.value_heads / n_heads);
+  ctx.pool.ParallelFor(runs.size() * groups, [&](size_t piece, int) {
+    const BatchRun& run = runs[piece / groups];
+    const int64_t first = static_cast<int64_t>(piece % groups) * n_heads;
+    const HeadGroup group{.key_head = first / s.heads_per_key, .first = first, .n = n_heads};
+    const DeltaNetState state = state_of(run);
+    ForChunks(run, position_of(run), [&](const ChunkRows& rows) { TakeChunk(s, state, group, rows, b); });
   });
+  for (const BatchRun& run : runs) KeepKeys(s, run, position_of(run), state_of(run), b);
 }
 
 }  // namespace

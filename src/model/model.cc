@@ -9,6 +9,7 @@
 #include "kernels/ops.h"
 #include "model/activations.h"
 #include "model/architecture.h"
+#include "model/delta_net_state.h"
 #include "model/forward.h"
 #include "model/kv_pool.h"
 #include "model/rope.h"
@@ -54,7 +55,7 @@ class ModelBody final : public Model {
   kernels::KvTypes default_kv_types() const override { return {weights_.kv_type, weights_.kv_type}; }
   StateLayout state_layout() const {
     return {.n_layers = config().CountLayers(LayerKind::kGatedDeltaNet),
-            .floats_per_layer = static_cast<size_t>(config().StateFloatsPerLayer())};
+            .floats_per_layer = static_cast<size_t>(DeltaNetState::FloatsOf(config()))};
   }
 
   Result<ForwardResult> Forward(std::span<const Segment> segments, Activations& activations, ThreadPool& pool,

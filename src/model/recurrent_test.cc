@@ -5,6 +5,7 @@
 #include <cstring>
 #include <random>
 
+#include "model/delta_net_state.h"
 #include "model/golden_case.h"
 
 namespace quern::model {
@@ -171,6 +172,29 @@ TEST_P(Recurrent, AForwardThatThrowsLeavesASequenceThatSaysSo) {
 INSTANTIATE_TEST_SUITE_P(All, Recurrent,
                          testing::ValuesIn(OnTheirIsas({"qwen3_next_untied", "qwen3_next_tied", "qwen3_moe_untied"})),
                          [](const auto& info) { return info.param.first + "_" + info.param.second; });
+
+TEST(DeltaNetState, PartsFillItWithoutOverlap) {
+  const ModelConfig config{
+      .n_linear_key_heads = 2, .n_linear_value_heads = 6, .linear_key_dim = 8, .linear_value_dim = 12, .conv_width = 4};
+  std::vector<float> floats(static_cast<size_t>(DeltaNetState::FloatsOf(config)), 0.0F);
+  const DeltaNetState state(config, floats.data());
+  const auto mark = [&](float* part, int64_t n) {
+    ASSERT_GE(part, floats.data());
+    ASSERT_LE(part + n, floats.data() + floats.size());
+    for (int64_t i = 0; i < n; ++i) part[i] += 1;
+  };
+  for (int head = 0; head < 6; ++head) {
+    mark(state.matrix(head), 8 * 12);
+    mark(state.changes(head), kernels::kDeltaChunk * 12);
+    mark(state.decays(head), kernels::kDeltaChunk);
+  }
+  for (int head = 0; head < 2; ++head) {
+    for (int slot = 0; slot < kernels::kDeltaChunk; ++slot) mark(state.key(head, slot), 8);
+  }
+  mark(state.history(), 3 * config.ConvChannels());
+  EXPECT_EQ(floats, std::vector<float>(floats.size(), 1.0F));
+  EXPECT_EQ(DeltaNetState::FloatsOf(ModelConfig{}), 0);
+}
 
 }  // namespace
 }  // namespace quern::model

@@ -2,10 +2,12 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <string_view>
 
+#include "model/delta_net_state.h"
 #include "model/mtp_names.h"
 
 namespace quern::model {
@@ -48,10 +50,11 @@ ModelWork ShapeWork(const ModelConfig& config) {
   // A product for the score and one for the value, of head_dim multiply-adds each.
   work.attention_ops_per_pair = 4.0 * n_attention * config.n_heads * config.head_dim;
   if (LastLayerLeavesRowsOut(config)) work.last_attention_share = 1 / n_attention;
-  work.state_bytes = static_cast<double>(config.StateBytesPerSequence());
-  // Per element of the state: decay, two multiply-adds to read it, one to write.
-  work.recurrent_ops_per_row =
-      7.0 * n_recurrent * config.n_linear_value_heads * config.linear_key_dim * config.linear_value_dim;
+  // The rest of a state is some tenth of its matrices.
+  const double n_matrix = n_recurrent * static_cast<double>(DeltaNetState::MatrixFloatsOf(config));
+  work.state_bytes = sizeof(float) * n_matrix;
+  // Per element: two multiply-adds to read it, one to write; what tokens of a chunk do to each other is some hundredth.
+  work.recurrent_ops_per_row = 6 * n_matrix;
   return work;
 }
 
@@ -165,7 +168,8 @@ StepWork WorkOf(const ModelWork& model, const StepShape& step, const KvWork& kv)
   work.weight_bytes =
       model.dense.bytes + model.ExpertBytes(step.n_rows) + (step.n_logit_rows > 0 ? model.head.bytes : 0);
   work.kv_bytes = step.kv_tokens * model.kv_values_per_token * kv.value_bytes;
-  work.state_bytes = 2 * step.n_sequences * model.state_bytes;
+  const double chunks = step.n_rows / step.n_sequences / kernels::kDeltaChunk;
+  work.state_bytes = (1 + std::min(1.0, chunks)) * step.n_sequences * model.state_bytes;
   work.ops = model.dense.per_row * step.n_rows;
   if (model.n_experts > 0) {
     work.ops += model.experts.per_row * (step.n_rows * model.experts_used / model.n_experts);

@@ -42,7 +42,7 @@ struct ModelWork {
   double kv_values_per_token = 0;     // keys and values stored per token
   double attention_ops_per_pair = 0;  // for one new token and one token that it sees
   double last_attention_share = 0;    // of these in the last layer, for rows with logits only
-  double state_bytes = 0;             // recurrent state of one sequence
+  double state_bytes = 0;             // matrices of the recurrent state of one sequence
   double recurrent_ops_per_row = 0;
 
   // All bytes that a step over n_rows rows reads of the experts when each row chooses its own at random:
@@ -76,7 +76,7 @@ KvWork KvWorkOf(const ModelConfig& config, kernels::KvTypes types);
 struct StepWork {
   double weight_bytes = 0;
   double kv_bytes = 0;
-  double state_bytes = 0;  // read and written
+  double state_bytes = 0;  // read once, and written once a chunk
   Operations ops;          // of matrices
   Operations attention;
   double recurrent_ops = 0;

@@ -10,31 +10,36 @@ float ReadState(const DeltaChunkTile& tile, const float* x, int64_t c) {
   return sum;
 }
 
-void TakeToken(const DeltaChunkTile& tile, int t) {
+// reach(start, n - 1) and reach(m, n - 1) of m = 0 .. n - 1.
+void ReachOf(const float* decay, int n, float* reach) {
+  reach[n] = 1.0F;
+  for (int m = n; m > 0; --m) reach[m - 1] = reach[m] * decay[m - 1];
+}
+
+void TakeToken(const DeltaChunkTile& tile, int t, const float* reach) {
   const int row = tile.n_before + t;
-  float* reach = tile.reach;
-  for (int m = 0; m <= row; ++m) reach[m] *= tile.decay[t * tile.gate_stride];
-  reach[row + 1] = 1.0F;
   const float* by_key = tile.by_key + t * kDeltaChunk;
   const float* by_query = tile.by_query + t * kDeltaChunk;
   for (int64_t c = 0; c < tile.value_dim; ++c) {
+    float* u = tile.u + c;
     float known = ReadState(tile, tile.k[row], c) * reach[0];
     float seen = ReadState(tile, tile.q + t * tile.qk_stride, c) * reach[0];
     for (int m = 0; m < row; ++m) {
-      known += tile.u[m][c] * (by_key[m] * reach[m + 1]);
-      seen += tile.u[m][c] * (by_query[m] * reach[m + 1]);
+      known += u[m * tile.value_dim] * (by_key[m] * reach[m + 1]);
+      seen += u[m * tile.value_dim] * (by_query[m] * reach[m + 1]);
     }
-    tile.u[row][c] = tile.beta[t * tile.gate_stride] * (tile.v[t * tile.v_stride + c] - known);
-    tile.out[t * tile.out_stride + c] = seen + tile.u[row][c] * by_query[row];
+    const float change = tile.beta[t * tile.gate_stride] * (tile.v[t * tile.v_stride + c] - known);
+    u[row * tile.value_dim] = change;
+    tile.out[t * tile.out_stride + c] = seen + change * by_query[row];
   }
 }
 
-void Fold(const DeltaChunkTile& tile) {
+void Fold(const DeltaChunkTile& tile, const float* reach) {
   for (int64_t i = 0; i < tile.key_dim; ++i) {
     for (int64_t c = 0; c < tile.value_dim; ++c) {
       float* s = tile.state + i * tile.value_dim + c;
-      float sum = *s * tile.reach[0];
-      for (int m = 0; m < kDeltaChunk; ++m) sum += tile.k[m][i] * (tile.u[m][c] * tile.reach[m + 1]);
+      float sum = *s * reach[0];
+      for (int m = 0; m < kDeltaChunk; ++m) sum += tile.k[m][i] * (tile.u[m * tile.value_dim + c] * reach[m + 1]);
       *s = sum;
     }
   }
@@ -43,9 +48,12 @@ void Fold(const DeltaChunkTile& tile) {
 }  // namespace
 
 void DeltaChunk(const DeltaChunkTile& tile) {
-  if (tile.n_before == 0) tile.reach[0] = 1.0F;
-  for (int t = 0; t < tile.n_tokens; ++t) TakeToken(tile, t);
-  if (tile.n_before + tile.n_tokens == kDeltaChunk) Fold(tile);
+  float reach[kDeltaChunk + 1];
+  for (int t = 0; t < tile.n_tokens; ++t) {
+    ReachOf(tile.decay, tile.n_before + t + 1, reach);
+    TakeToken(tile, t, reach);
+  }
+  if (tile.n_before + tile.n_tokens == kDeltaChunk) Fold(tile, reach);
 }
 
 void DeltaProducts(const DeltaProductsTile& tile) {

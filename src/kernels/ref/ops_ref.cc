@@ -91,7 +91,6 @@ KernelTable Table() {
   table.attention = Attention;
   table.conv_silu = ConvSilu;
   table.l2_norm = L2Norm;
-  table.delta_steps = DeltaSteps;
   table.delta_chunk = DeltaChunk;
   table.delta_products = DeltaProducts;
   table.sigmoid_mul = SigmoidMul;

@@ -25,7 +25,6 @@ void AddScaled(const float* x, float a, int64_t n, float* y);
 void Attention(const AttentionTile& tile);
 void ConvSilu(const ConvTile& tile);
 void L2Norm(float* x, int64_t n, float eps, float scale);
-void DeltaSteps(const DeltaTile& tile);
 void DeltaChunk(const DeltaChunkTile& tile);
 void DeltaProducts(const DeltaProductsTile& tile);
 void SigmoidMul(const float* x, const float* gate, int64_t n, float* out);

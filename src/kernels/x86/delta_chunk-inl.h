@@ -1,5 +1,5 @@
-// The chunked gated delta rule (DeltaChunkTile) over vectors of one instruction set. Vec offers T, kLanes, Load, Store,
-// LoadPart, StorePart (the first n lanes), Set, Zero, Add, Sub, Mul, Fma (a * b + c), Sum. Anonymous on purpose, see
+// The gated delta rule by chunks (DeltaChunkTile) over vectors of one instruction set. Vec offers T, kLanes, Load,
+// Store, LoadPart, StorePart (the first n lanes), Set, Zero, Sub, Mul, Fma (a * b + c), Sum. Anonymous on purpose, see
 // tile-inl.h.
 #pragma once
 
@@ -18,6 +18,8 @@ struct ChunkStrip {
   int64_t c;
   int left;
 
+  float* Change(int row) const { return tile.u + row * tile.value_dim + c; }
+
   void Load(const float* p, T* out) const {
     for (int j = 0; j < kVectors; ++j) out[j] = kPart ? Vec::LoadPart(p, left) : Vec::Load(p + j * Vec::kLanes);
   }
@@ -31,20 +33,30 @@ struct ChunkStrip {
     }
   }
 
-  // S^T k into the changes' rows and S^T q into the outputs' of new tokens [first, first + kTokens).
+  // S^T k into the changes' rows and S^T q into the outputs' of new tokens [first, first + kTokens): what the rows
+  // [i, end) of S add to it.
   template <int kTokens>
-  void ReadState(int first) const {
+  void ReadState(int first, int64_t i, int64_t end) const {
     T by_k[kTokens][kVectors], by_q[kTokens][kVectors];
+    const float* k[kTokens];
+    const float* q[kTokens];
     for (int t = 0; t < kTokens; ++t) {
+      k[t] = tile.k[tile.n_before + first + t];
+      q[t] = tile.q + (first + t) * tile.qk_stride;
+      if (i > 0) {
+        Load(Change(tile.n_before + first + t), by_k[t]);
+        Load(tile.out + (first + t) * tile.out_stride + c, by_q[t]);
+        continue;
+      }
       for (int j = 0; j < kVectors; ++j) by_k[t][j] = by_q[t][j] = Vec::Zero();
     }
-    const float* s = tile.state + c;
-    for (int64_t i = 0; i < tile.key_dim; ++i, s += tile.value_dim) {
+    const float* s = tile.state + i * tile.value_dim + c;
+    for (; i < end; ++i, s += tile.value_dim) {
       T row[kVectors];
       Load(s, row);
       for (int t = 0; t < kTokens; ++t) {
-        const T key = Vec::Set(tile.k[tile.n_before + first + t][i]);
-        const T query = Vec::Set(tile.q[(first + t) * tile.qk_stride + i]);
+        const T key = Vec::Set(k[t][i]);
+        const T query = Vec::Set(q[t][i]);
         for (int j = 0; j < kVectors; ++j) {
           by_k[t][j] = Vec::Fma(row[j], key, by_k[t][j]);
           by_q[t][j] = Vec::Fma(row[j], query, by_q[t][j]);
@@ -52,30 +64,29 @@ struct ChunkStrip {
       }
     }
     for (int t = 0; t < kTokens; ++t) {
-      Store(tile.u[tile.n_before + first + t] + c, by_k[t]);
+      Store(Change(tile.n_before + first + t), by_k[t]);
       Store(tile.out + (first + t) * tile.out_stride + c, by_q[t]);
     }
   }
 
   // The change and the output of new token t from what ReadState left and the changes of the tokens before it.
-  // by_key[m], by_query[m]: how much of token m's change the token's key and query see.
-  void Solve(int t, const float* by_key, const float* by_query) const {
+  // whole: how much of S is left; by_key[m], by_query[m]: how much of token m's change the token's key and query see.
+  void Solve(int t, float whole, const float* by_key, const float* by_query) const {
     const int row = tile.n_before + t;
-    float* u = tile.u[row] + c;
     float* out = tile.out + t * tile.out_stride + c;
     T known[kVectors], seen[kVectors], change[kVectors];
-    Load(u, known);
+    Load(Change(row), known);
     Load(out, seen);
-    const T whole = Vec::Set(tile.reach[0]);
+    const T of_state = Vec::Set(whole);
     for (int j = 0; j < kVectors; ++j) {
-      known[j] = Vec::Mul(known[j], whole);
-      seen[j] = Vec::Mul(seen[j], whole);
+      known[j] = Vec::Mul(known[j], of_state);
+      seen[j] = Vec::Mul(seen[j], of_state);
     }
     for (int m = 0; m < row; ++m) {
       const T for_key = Vec::Set(by_key[m]);
       const T for_query = Vec::Set(by_query[m]);
       T earlier[kVectors];
-      Load(tile.u[m] + c, earlier);
+      Load(Change(m), earlier);
       for (int j = 0; j < kVectors; ++j) {
         known[j] = Vec::Fma(earlier[j], for_key, known[j]);
         seen[j] = Vec::Fma(earlier[j], for_query, seen[j]);
@@ -88,19 +99,19 @@ struct ChunkStrip {
       change[j] = Vec::Mul(beta, Vec::Sub(change[j], known[j]));
       seen[j] = Vec::Fma(change[j], own, seen[j]);
     }
-    Store(u, change);
+    Store(Change(row), change);
     Store(out, seen);
   }
 
   // S = reach[0] S + sum over m of k_m (reach[m + 1] u_m)^T, kKeys rows of S at a time.
   template <int kKeys>
-  void AddChanges(const T (*scaled)[kVectors], int64_t i) const {
+  void AddChanges(float whole, const T (*scaled)[kVectors], int64_t i) const {
     T sum[kKeys][kVectors];
-    const T whole = Vec::Set(tile.reach[0]);
+    const T of_state = Vec::Set(whole);
     float* s = tile.state + i * tile.value_dim + c;
     for (int r = 0; r < kKeys; ++r) {
       Load(s + r * tile.value_dim, sum[r]);
-      for (int j = 0; j < kVectors; ++j) sum[r][j] = Vec::Mul(sum[r][j], whole);
+      for (int j = 0; j < kVectors; ++j) sum[r][j] = Vec::Mul(sum[r][j], of_state);
     }
     for (int m = 0; m < kDeltaChunk; ++m) {
       for (int r = 0; r < kKeys; ++r) {
@@ -111,22 +122,16 @@ struct ChunkStrip {
     for (int r = 0; r < kKeys; ++r) Store(s + r * tile.value_dim, sum[r]);
   }
 
-  void Fold() const {
+  void Fold(const float* reach) const {
     T scaled[kDeltaChunk][kVectors];
     for (int m = 0; m < kDeltaChunk; ++m) {
-      Load(tile.u[m] + c, scaled[m]);
-      const T reach = Vec::Set(tile.reach[m + 1]);
-      for (int j = 0; j < kVectors; ++j) scaled[m][j] = Vec::Mul(scaled[m][j], reach);
+      Load(Change(m), scaled[m]);
+      const T left_of_it = Vec::Set(reach[m + 1]);
+      for (int j = 0; j < kVectors; ++j) scaled[m][j] = Vec::Mul(scaled[m][j], left_of_it);
     }
     int64_t i = 0;
-    for (; i + 4 <= tile.key_dim; i += 4) AddChanges<4>(scaled, i);
-    for (; i < tile.key_dim; ++i) AddChanges<1>(scaled, i);
-  }
-
-  void ReadAll() const {
-    int t = 0;
-    for (; t + 2 <= tile.n_tokens; t += 2) ReadState<2>(t);
-    if (t < tile.n_tokens) ReadState<1>(t);
+    for (; i + 4 <= tile.key_dim; i += 4) AddChanges<4>(reach[0], scaled, i);
+    for (; i < tile.key_dim; ++i) AddChanges<1>(reach[0], scaled, i);
   }
 };
 
@@ -141,25 +146,44 @@ void ForStrips(const DeltaChunkTile& tile, Body body) {
   if (c < tile.value_dim) body(ChunkStrip<Vec, 1, true>{tile, c, static_cast<int>(tile.value_dim - c)});
 }
 
-template <typename Vec, int kWide>
+// What is left of the chunk's start (reach[0]) and of each token's change (reach[m + 1]) after n tokens.
+inline void ReachOf(const float* decay, int n, float* reach) {
+  reach[n] = 1.0F;
+  for (int m = n; m > 0; --m) reach[m - 1] = reach[m] * decay[m - 1];
+}
+
+// S^T k and S^T q of all new tokens. Two tokens at a time read a strip of S after the other, out of the cache. A single
+// one has S from memory, kRows rows at a time, so that it comes in the order in which it lies there.
+template <typename Vec, int kWide, int kRows>
+void ReadStates(const DeltaChunkTile& tile) {
+  ForStrips<Vec, kWide>(tile, [&](const auto& strip) {
+    for (int t = 0; t + 2 <= tile.n_tokens; t += 2) strip.template ReadState<2>(t, 0, tile.key_dim);
+  });
+  if (tile.n_tokens % 2 == 0) return;
+  for (int64_t i = 0; i < tile.key_dim; i += kRows) {
+    const int64_t end = i + kRows < tile.key_dim ? i + kRows : tile.key_dim;
+    ForStrips<Vec, 2 * kWide>(tile, [&](const auto& strip) { strip.template ReadState<1>(tile.n_tokens - 1, i, end); });
+  }
+}
+
+// kWide vectors of columns for two tokens at a time, twice as many for one: as many sums as registers hold, and enough
+// of them that none waits for the one before it. kRows: see ReadStates.
+template <typename Vec, int kWide, int kRows>
 void RunDeltaChunk(const DeltaChunkTile& tile) {
-  ForStrips<Vec, kWide>(tile, [](const auto& strip) { strip.ReadAll(); });
-  float* reach = tile.reach;
-  if (tile.n_before == 0) reach[0] = 1.0F;
+  ReadStates<Vec, kWide, kRows>(tile);
+  float reach[kDeltaChunk + 1];
   for (int t = 0; t < tile.n_tokens; ++t) {
     const int row = tile.n_before + t;
-    const float decay = tile.decay[t * tile.gate_stride];
-    for (int m = 0; m <= row; ++m) reach[m] *= decay;
-    reach[row + 1] = 1.0F;
+    ReachOf(tile.decay, row + 1, reach);
     float by_key[kDeltaChunk], by_query[kDeltaChunk];
     for (int m = 0; m <= row; ++m) {
       by_key[m] = tile.by_key[t * kDeltaChunk + m] * reach[m + 1];
       by_query[m] = tile.by_query[t * kDeltaChunk + m] * reach[m + 1];
     }
-    ForStrips<Vec, kWide>(tile, [&](const auto& strip) { strip.Solve(t, by_key, by_query); });
+    ForStrips<Vec, 4>(tile, [&](const auto& strip) { strip.Solve(t, reach[0], by_key, by_query); });
   }
   if (tile.n_before + tile.n_tokens == kDeltaChunk) {
-    ForStrips<Vec, kWide>(tile, [](const auto& strip) { strip.Fold(); });
+    ForStrips<Vec, kWide>(tile, [&](const auto& strip) { strip.Fold(reach); });
   }
 }
 

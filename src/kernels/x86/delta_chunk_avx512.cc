@@ -24,7 +24,8 @@ struct Vec {
 
 }  // namespace
 
-void DeltaChunk(const DeltaChunkTile& tile) { RunDeltaChunk<Vec, 4>(tile); }
+// Eight vectors are a whole row of 128 columns, in the order of memory however many rows there are.
+void DeltaChunk(const DeltaChunkTile& tile) { RunDeltaChunk<Vec, 4, 16>(tile); }
 void DeltaProducts(const DeltaProductsTile& tile) { RunDeltaProducts<Vec>(tile); }
 
 }  // namespace quern::kernels::avx512
