@@ -102,6 +102,22 @@ TEST_F(Chat, AWholeAnswer) {
             usage.at("prompt_tokens").as_int64() + usage.at("completion_tokens").as_int64());
 }
 
+TEST_F(Chat, WhatIsTakenWithoutEffectHasNone) {
+  const std::string body = R"({"model":"demo","messages":[{"role":"user","content":"long"}])";
+  const json::value plain = Send(body + "}")->Json();
+  for (const char* more :
+       {R"("prediction":{"type":"content","content":"0123456789"})",
+        R"("prediction":{"type":"content","content":[{"type":"text","text":"other"}]},"n":1)",
+        R"("service_tier":"flex","reasoning_effort":"high","verbosity":"low","safety_identifier":"a","user":"b")",
+        R"("modalities":["text"],"enable_search":false,"enable_thinking":false,"nobody_knows_this":1)"}) {
+    const json::value answer = Send(body + "," + more + "}")->Json();
+    EXPECT_EQ(answer.at("choices"), plain.at("choices")) << more;
+    EXPECT_EQ(answer.at("usage"), plain.at("usage")) << more;
+    EXPECT_EQ(answer.at("usage").at("completion_tokens_details").at("accepted_prediction_tokens"), 0);
+    EXPECT_EQ(answer.at("service_tier"), "default");
+  }
+}
+
 TEST_F(Chat, AStreamSaysTheSame) {
   const auto sink = Send(Ask("hello", R"("stream":true,"stream_options":{"include_usage":true})"));
   EXPECT_TRUE(sink->streamed);
