@@ -6,6 +6,7 @@
 #include <charconv>
 #include <chrono>
 
+#include "api/dry_run.h"
 #include "api/json_reader.h"
 #include "api/json_writer.h"
 #include "api/metadata.h"
@@ -23,7 +24,7 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::string_view kEndpoints[] = {"/v1/chat/completions", "/v1/completions", "/v1/responses"};
+constexpr std::string_view kEndpoints[] = {"/v1/chat/completions", "/v1/completions", "/v1/responses", kDryRunEndpoint};
 constexpr size_t kMaxListed = 100;
 
 void WriteTime(JsonWriter& out, std::string_view key, int64_t seconds) {
@@ -235,6 +236,8 @@ constexpr Route kRoutes[] = {
     {"batches.list", "GET", "/batches", kOpenAiMounts, &kOpenAiDialect, ListBatches, "List the batches"},
     {"batches.get", "GET", "/batches/{id}", kOpenAiMounts, &kOpenAiDialect, GetBatch, "Describe a batch"},
     {"batches.cancel", "POST", "/batches/{id}/cancel", kOpenAiMounts, &kOpenAiDialect, CancelBatch, "Cancel a batch"},
+    {"chat.dry_run", "POST", "/chat/ds-test", kOpenAiMounts, &kOpenAiDialect, AnswerDryRun,
+     "Answer a conversation without a model", false, &kChatShape},
 };
 
 }  // namespace

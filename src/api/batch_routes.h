@@ -1,4 +1,4 @@
-// Batches: create, describe, list, cancel. api.md G.7.
+// Batches: create, describe, list, cancel, and the dry run's answers. api.md G.7.
 #pragma once
 
 #include <span>

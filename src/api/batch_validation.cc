@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <unordered_map>
+
+#include "api/dry_run.h"
 
 namespace quern::api {
 
@@ -54,7 +57,11 @@ class LineReader {
 
 class Planner {
  public:
-  Planner(std::string_view endpoint, const Limits& limits) : endpoint_(endpoint), limits_(limits) {}
+  Planner(std::string_view endpoint, const Limits& limits)
+      : endpoint_(endpoint),
+        limits_(limits),
+        max_lines_(endpoint == kDryRunEndpoint ? std::min(kMaxDryRunLines, limits.max_batch_lines)
+                                               : limits.max_batch_lines) {}
 
   // False: enough errors.
   bool Take(const LineReader::Line& line) {
@@ -65,9 +72,10 @@ class Planner {
                                             limits_.max_batch_line_bytes));
       return false;  // where the next one begins is not known
     }
-    if (plan_.lines.size() == limits_.max_batch_lines) {
-      AddError("too_many_lines",
-               fmt::format("The file has more than {} requests (limit max_batch_lines).", limits_.max_batch_lines));
+    if (plan_.lines.size() == max_lines_) {
+      AddError("too_many_lines", fmt::format("The file has more than {} requests ({}).", max_lines_,
+                                             max_lines_ == limits_.max_batch_lines ? "limit max_batch_lines"
+                                                                                   : "as many as a dry run may have"));
       return false;
     }
     const auto read = ReadBatchLine(line.text, endpoint_, number_, limits_);
@@ -112,6 +120,7 @@ class Planner {
 
   const std::string_view endpoint_;
   const Limits& limits_;
+  const size_t max_lines_;
   BatchPlan plan_;
   std::vector<BatchError> errors_;
   std::unordered_map<std::string, int64_t> numbers_;  // of custom ids
@@ -124,6 +133,11 @@ std::expected<BatchPlan, std::vector<BatchError>> PlanBatch(const FileContent& c
                                                             const Limits& limits) {
   LineReader lines(content, limits.max_batch_line_bytes);
   Planner planner(endpoint, limits);
+  if (endpoint == kDryRunEndpoint && content.n_bytes() > kMaxDryRunBytes) {
+    planner.AddError("file_too_large", fmt::format("The file has {} bytes, a dry run's may have {}.", content.n_bytes(),
+                                                   kMaxDryRunBytes));
+    return planner.Finish();
+  }
   LineReader::Line line{};
   for (;;) {
     const Result<bool> more = lines.Next(line);

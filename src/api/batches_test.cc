@@ -123,6 +123,45 @@ TEST_F(Batches, FilesComeBackAsTheyWere) {
   EXPECT_TRUE(std::filesystem::is_empty(folder_ / "files"));
 }
 
+TEST_F(Batches, ADryRunAnswersWithoutAModel) {
+  const auto line = [](int i, const std::string& more, const std::string& model = "batch-test-model") {
+    return R"({"custom_id":"r)" + std::to_string(i) +
+           R"(","method":"POST","url":"/v1/chat/ds-test","body":{"model":")" + model +
+           R"(","messages":[{"role":"user","content":"x"}])" + more + "}}\n";
+  };
+  const auto run = [&](const std::string& input) {
+    const std::string file = UploadedId(input);
+    return WaitOver(Text(served_
+                             ->Post("/v1/batches", R"({"input_file_id":")" + file +
+                                                       R"(","endpoint":"/v1/chat/ds-test","completion_window":"24h"})")
+                             ->Json(),
+                         "id"));
+  };
+  std::string hundred;
+  for (int i = 0; i < 100; ++i) hundred += line(i, "");
+  const json::value batch = run(hundred);
+  EXPECT_EQ(batch.at("status"), "completed");
+  EXPECT_EQ(batch.at("request_counts").at("completed"), 100);
+  for (const json::value& out : Lines(batch, "output_file_id")) {
+    const json::value& body = out.at("response").at("body");
+    EXPECT_EQ(body.at("object"), "chat.completion");
+    EXPECT_EQ(body.at("model"), "batch-test-model");
+    EXPECT_EQ(body.at("choices").at(0).at("finish_reason"), "stop");
+    EXPECT_EQ(body.at("usage").at("total_tokens"), 0);
+  }
+  EXPECT_EQ(run(hundred + line(100, "")).at("errors").at("data").at(0).at("code"), "too_many_lines");
+  const std::string large(600'000, ' ');
+  EXPECT_EQ(run(line(0, large) + line(1, large)).at("errors").at("data").at(0).at("code"), "file_too_large");
+  EXPECT_EQ(run(line(0, "", "demo")).at("request_counts").at("failed"), 1) << "no other model runs dry";
+  EXPECT_EQ(served_->Post("/v1/chat/completions", R"({"model":"batch-test-model","messages":[]})")->status, 404);
+  EXPECT_EQ(served_->Post("/v1/chat/ds-test", R"({"model":"batch-test-model","messages":[]})")->status, 400);
+  EXPECT_EQ(served_
+                ->Post("/v1/chat/ds-test",
+                       R"({"model":"batch-test-model","stream":true,"messages":[{"role":"user","content":"x"}]})")
+                ->status,
+            400);
+}
+
 // Of the data directory one cannot tell whose things they are, nor try keys on it as on a list of known hashes.
 TEST_F(Batches, KeysLeaveNoTraceThatCouldBeLookedUp) {
   const std::string key = "sk-a-key-of-somebody";

@@ -13,6 +13,7 @@ TEXT = {"model": "demo", "prompt": "hello", "max_tokens": 2}
 # Of each shape one route, and a body that it answers.
 BODIES = {
     "/v1/chat/completions": CHAT,
+    "/v1/chat/ds-test": {"model": "batch-test-model", "messages": MESSAGES},
     "/v1/completions": TEXT,
     "/v1/fim/completions": TEXT,
     "/v1/responses": {"model": "demo", "input": "hello", "max_output_tokens": 2},
