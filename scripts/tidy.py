@@ -4,7 +4,7 @@
   tidy.py BUILD STAMPS    BUILD: a built tree with compile_commands.json; STAMPS: where it is kept what passed
 
 A body changed when it, a header that it includes, .clang-tidy or its compile command did. Findings go to stdout; exit 1
-when there are any. A first run takes some ten minutes on two cores.
+when there are any. A first run reads them all, some 270 bodies at several seconds each.
 """
 import concurrent.futures
 import hashlib
