@@ -67,16 +67,34 @@ Result<void> Consume(quern_matcher& matcher, int32_t token) {
   return Check(quern_matcher_consume(&matcher, static_cast<uint32_t>(token)));
 }
 
+// The vocabulary's ids, and behind them one that stands for the end of the text, whichever token writes it. A grammar
+// may ask for a control token by name or number; those are left out of what it allows.
+struct TextIds {
+  explicit TextIds(const tokenizer::Tokenizer& tokenizer)
+      : n(static_cast<size_t>(tokenizer.vocab_size()) + 1), mask((n + 31) / 32, ~0U) {
+    for (const auto& token : tokenizer.added_tokens()) {
+      if (IsControlToken(tokenizer, token.id)) mask[static_cast<size_t>(token.id) / 32] &= ~(1U << (token.id % 32));
+    }
+  }
+
+  bool Has(int32_t id) const {
+    return id >= 0 && static_cast<size_t>(id) < n && (mask[static_cast<size_t>(id) / 32] >> (id % 32) & 1U) != 0;
+  }
+
+  const size_t n;
+  std::vector<uint32_t> mask;
+};
+
 class Constraint final : public TokenConstraint {
  public:
-  // n_ids: tokens of the vocabulary, the end of text among them as its last id.
-  Constraint(MatcherPtr matcher, size_t n_ids)
-      : matcher_(std::move(matcher)), mask_((n_ids + 31) / 32), n_ids_(n_ids) {}
+  Constraint(MatcherPtr matcher, std::shared_ptr<const TextIds> ids)
+      : matcher_(std::move(matcher)), ids_(std::move(ids)), mask_(ids_->mask.size()) {}
 
   Result<bool> ComputeMask(std::span<uint32_t> mask) override {
     if (broken_) return std::unexpected(*broken_);
     if (auto done = Check(quern_matcher_mask(matcher_.get(), mask_.data(), mask_.size())); !done) return Break(done);
-    const size_t end = n_ids_ - 1;
+    for (size_t i = 0; i < mask_.size(); ++i) mask_[i] &= ids_->mask[i];
+    const size_t end = ids_->n - 1;
     const bool may_end = (mask_[end / 32] >> (end % 32) & 1U) != 0;
     mask_[end / 32] &= ~(1U << (end % 32));
     const size_t n = std::min(mask.size(), mask_.size());
@@ -87,6 +105,7 @@ class Constraint final : public TokenConstraint {
 
   Result<void> Accept(int32_t token) override {
     if (broken_) return std::unexpected(*broken_);
+    if (!ids_->Has(token)) return Break(Error(Code::kInvalidArgument, fmt::format("token {} is no text", token)));
     if (auto done = Consume(*matcher_, token); !done) return Break(done);
     return {};
   }
@@ -100,24 +119,25 @@ class Constraint final : public TokenConstraint {
   }
 
   MatcherPtr matcher_;
+  const std::shared_ptr<const TextIds> ids_;
   std::vector<uint32_t> mask_;
-  const size_t n_ids_;
   std::unique_ptr<Status> broken_;
 };
 
 class Compiled final : public Grammar {
  public:
-  Compiled(MatcherPtr matcher, size_t n_ids) : matcher_(std::move(matcher)), n_ids_(n_ids) {}
+  Compiled(MatcherPtr matcher, std::shared_ptr<const TextIds> ids)
+      : matcher_(std::move(matcher)), ids_(std::move(ids)) {}
 
   Result<std::unique_ptr<TokenConstraint>> Start() const override {
     QUERN_ASSIGN(MatcherPtr copy, Copy());
-    return std::make_unique<Constraint>(std::move(copy), n_ids_);
+    return std::make_unique<Constraint>(std::move(copy), ids_);
   }
 
   Result<std::shared_ptr<const Grammar>> After(std::span<const int32_t> tokens) const override {
     QUERN_ASSIGN(MatcherPtr copy, Copy());
     for (const int32_t token : tokens) QUERN_TRY(Consume(*copy, token));
-    return std::make_shared<const Compiled>(std::move(copy), n_ids_);
+    return std::make_shared<const Compiled>(std::move(copy), ids_);
   }
 
  private:
@@ -130,7 +150,7 @@ class Compiled final : public Grammar {
 
   mutable std::mutex mutex_;  // guards matcher_, which is only ever copied
   const MatcherPtr matcher_;
-  const size_t n_ids_;
+  const std::shared_ptr<const TextIds> ids_;
 };
 
 // The compiled grammars used last, by their sources.
@@ -172,7 +192,10 @@ class Cache {
 class Compiler final : public GrammarCompiler {
  public:
   Compiler(std::shared_ptr<const tokenizer::Tokenizer> tokenizer, const GrammarLimits& limits)
-      : tokenizer_(std::move(tokenizer)), limits_(limits), cache_(limits) {}
+      : tokenizer_(std::move(tokenizer)),
+        ids_(std::make_shared<const TextIds>(*tokenizer_)),
+        limits_(limits),
+        cache_(limits) {}
 
   Result<std::shared_ptr<const Grammar>> Compile(const GrammarSource& source) override {
     if (source.text.size() > limits_.max_source_bytes)
@@ -184,7 +207,7 @@ class Compiler final : public GrammarCompiler {
     const std::string_view kind = KindName(source.kind);
     QUERN_TRY(Check(
         quern_matcher_new(vocabulary, Bytes(kind), kind.size(), Bytes(source.text), source.text.size(), &matcher)));
-    auto compiled = std::make_shared<const Compiled>(MatcherPtr(matcher), n_ids());
+    auto compiled = std::make_shared<const Compiled>(MatcherPtr(matcher), ids_);
     QUERN_TRY(CheckBeginning(*compiled));
     cache_.Add(source, compiled);
     return compiled;
@@ -197,13 +220,10 @@ class Compiler final : public GrammarCompiler {
   }
 
  private:
-  // The vocabulary's ids, and behind them one that stands for the end of the text, whichever token writes it.
-  size_t n_ids() const { return static_cast<size_t>(tokenizer_->vocab_size()) + 1; }
-
   // The first mask finds grammars that lead nowhere or cost too much, before a generation does.
   Result<void> CheckBeginning(const Grammar& grammar) const {
     QUERN_ASSIGN(const auto constraint, grammar.Start());
-    std::vector<uint32_t> mask(n_ids() / 32 + 1);
+    std::vector<uint32_t> mask(ids_->mask.size());
     const auto may_end = constraint->ComputeMask(mask);
     if (!may_end && may_end.error().code() != Code::kInvalidArgument) return std::unexpected(may_end.error());
     const bool any = std::any_of(mask.begin(), mask.end(), [](uint32_t bits) { return bits != 0; });
@@ -242,6 +262,7 @@ class Compiler final : public GrammarCompiler {
   }
 
   const std::shared_ptr<const tokenizer::Tokenizer> tokenizer_;
+  const std::shared_ptr<const TextIds> ids_;
   const GrammarLimits limits_;
   Cache cache_;
   std::mutex mutex_;  // guards both until they are there

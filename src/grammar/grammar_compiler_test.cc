@@ -56,6 +56,24 @@ TEST(GrammarCompiler, ControlTokensAreNoText) {
   EXPECT_TRUE(Has(mask, tokenizer->Encode("x")[0]));
 }
 
+// Neither by name, nor by number, nor among others.
+TEST(GrammarCompiler, AGrammarCannotAskForControlTokens) {
+  const int32_t control = DemoTokenizer()->AddedTokenId("<|im_start|>");
+  ASSERT_GE(control, 0);
+  for (const std::string& token : {std::string("<|im_start|>"), fmt::format("<[{}]>", control)}) {
+    const std::string only = fmt::format("start: {}\n", token);
+    EXPECT_NE(ErrorOf({GrammarKind::kLark, only}, *DemoCompiler()).find("accepts no text"), std::string::npos) << token;
+  }
+  for (const std::string& token : {fmt::format("(\"x\" | <[{}]>)", control), std::string("<[*]>")}) {
+    const auto constraint = StartOf({GrammarKind::kLark, fmt::format("start: {}\n", token)});
+    auto mask = EmptyMask();
+    ASSERT_TRUE(constraint->ComputeMask(mask));
+    EXPECT_TRUE(Has(mask, DemoTokenizer()->Encode("x")[0]));
+    EXPECT_FALSE(Has(mask, control)) << token;
+    EXPECT_FALSE(constraint->Accept(control)) << token;
+  }
+}
+
 TEST(GrammarCompiler, ACompleteTextAllowsNothing) {
   const auto constraint = StartOf({GrammarKind::kRegex, "ab"});
   auto mask = EmptyMask();
