@@ -59,6 +59,7 @@ inline const char* WrongWith(const FuzzFamily& family, const FuzzRoute& route, c
   if (FuzzedService().service->metrics().n_active() != 0) return "the request is still there";
   if (sink.streamed) {
     if (sink.status != 200 || sink.aborted) return "a stream that is no 200";
+    if (ScriptDidNotFit(sink)) return nullptr;  // it ends with an error
     return route.stream == nullptr ? "a stream that nobody asked for" : route.stream(sink);
   }
   if (ScriptDidNotFit(sink)) return nullptr;
