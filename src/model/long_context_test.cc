@@ -25,8 +25,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kEveryRow = 1 << 16;           // up to here every row attends
-constexpr int kPiece = 500;                  // no multiple of a page, a chunk or a span
+constexpr int kEveryRow = 1 << 16;  // up to here every row attends
+constexpr int kPiece = 500;         // no multiple of a page, a chunk or a span
+#ifdef __SANITIZE_THREAD__
+constexpr size_t kShadow = 5;  // ThreadSanitizer keeps up to four bytes for each that is used
+#else
+constexpr size_t kShadow = 1;
+#endif
 constexpr size_t kSlack = size_t{64} << 20;  // what a run may take beyond its pages
 
 int ContextTokens() {
@@ -119,7 +124,7 @@ TEST_P(LongContext, LogitsEqualThePlainComputation) {
       "{:.1f} MiB\n",
       ArchitectureName(GetParam()), n, n_attended_, cpu, MiB(pages), MiB(grown));
   EXPECT_GE(grown, pages / 2) << "the measure is broken: the pages alone are more";
-  EXPECT_LT(grown, pages + kSlack) << "beyond the pages";
+  EXPECT_LT(grown, kShadow * (pages + kSlack)) << "beyond the pages";
 
   const auto expected = PlainModel(tiny).Logits(tokens, positions);
   ASSERT_EQ(seen.size(), expected.size());
