@@ -6,6 +6,7 @@
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/value_stack.hpp>
 #include <charconv>
+#include <cmath>
 #include <cstdint>
 #include <exception>
 #include <optional>
@@ -62,10 +63,16 @@ struct Builder {
     partial_number.clear();
     return Count(error) && (stack.push_uint64(value), true);
   }
-  // Boost 1.81 multiplies powers of ten and is often off in the last digit; from_chars is exact.
+  // Boost 1.81 multiplies powers of ten and is often off in the last digit; from_chars is exact. Numbers beyond a
+  // double's range it takes for infinite, which JSON cannot say.
   bool on_double(double value, json::string_view part, Error& error) {
     partial_number.append(part.data(), part.size());
     std::from_chars(partial_number.data(), partial_number.data() + partial_number.size(), value);
+    if (!std::isfinite(value)) {
+      problem = Status(Code::kCorrupt, fmt::format("the number {} is out of range", partial_number.substr(0, 60)));
+      error = json::error::exponent_overflow;
+      return false;
+    }
     partial_number.clear();
     return Count(error) && (stack.push_double(value), true);
   }

@@ -16,8 +16,8 @@ struct JsonLimits {
   size_t max_values = size_t{1} << 20;  // values of every kind; each takes up to about 100 bytes of memory
 };
 
-// The whole text as one value. Errors: kCorrupt (not JSON, or a name twice in one object: the message has line and
-// column), kExhausted (a limit, named).
+// The whole text as one value. Errors: kCorrupt (not JSON, a number beyond a double's range, or a name twice in one
+// object: the message has line and column), kExhausted (a limit, named).
 Result<boost::json::value> ParseJson(std::string_view text, const JsonLimits& limits = {});
 
 // "null", "a boolean", "an integer", "a number", "a string", "an array", "an object": for messages.

@@ -14,6 +14,18 @@ std::string ErrorOf(std::string_view text, const JsonLimits& limits = {}) {
   return parsed.has_value() ? "no error" : parsed.error().ToString();
 }
 
+TEST(ParseJson, NumbersAreFinite) {
+  for (const char* number : {"1e400", "-1e400", "9e0233353", "1e99999"}) {
+    const auto read = ParseJson(std::string("[1, ") + number + "]");
+    ASSERT_FALSE(read.has_value()) << number;
+    EXPECT_EQ(read.error().code(), Code::kCorrupt);
+    EXPECT_NE(read.error().message().find("line 1 column"), std::string::npos) << read.error().message();
+  }
+  EXPECT_FALSE(ParseJson("[" + std::string(400, '9') + "]").has_value());
+  EXPECT_EQ(ParseJson("1e-400").value().as_double(), 0.0);
+  EXPECT_EQ(ParseJson("1.7976931348623157e308").value().as_double(), 1.7976931348623157e308);
+}
+
 TEST(ParseJson, KeepsValuesAndTheirOrder) {
   const auto parsed = ParseJson(R"({"b": [1, -2, 1.5, "x\u00e9\n", null, true], "a": 18446744073709551615})");
   ASSERT_TRUE(parsed.has_value()) << parsed.error().message();

@@ -591,7 +591,7 @@ class ConnectionImpl final : public Connection, public std::enable_shared_from_t
             co_await stream_.async_read_some(buffer_.prepare(kIdleReadBytes), redirect_error(use_awaitable, error));
         buffer_.commit(n);
       }
-      if (watch_stop_ && error == asio::error::operation_aborted) co_return;
+      if (watch_stop_) co_return;  // also at the end of what the peer sends: nobody cancels what is begun from here on
       const bool too_much = buffer_.size() > limits_.max_pipelined_bytes;
       if (!error && !too_much) continue;
       const bool ended = error == asio::error::eof || error == asio::ssl::error::stream_truncated;

@@ -1,5 +1,6 @@
 """A client that leaves frees what it used: waiting, while its prompt is read, and while tokens come."""
 
+import concurrent.futures
 import json
 import random
 import socket
@@ -125,3 +126,25 @@ def test_many_leave_at_any_moment(request, which):
     wait_until(lambda: server.metric("quern_requests_active") == 1, "all requests are over")
     wait_until(lambda: server.metric("quern_connections") <= 2, "all connections are closed")
     assert server.chat("hello", max_tokens=3).status == 200
+
+
+def test_leaving_as_the_answer_ends_leaves_nothing_open(scripted):
+    """The client's end comes while the server turns from the answer to the next request."""
+    rng = random.Random(7)
+    data = json.dumps({"model": "demo", "messages": [{"role": "user", "content": "hello"}], "stream": True}).encode()
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % len(data)
+
+    def one():
+        with scripted.socket() as s:
+            s.sendall(head + data)
+            got = b""
+            while b"[DONE]" not in got:
+                piece = s.recv(65536)
+                assert piece, got
+                got += piece
+            time.sleep(rng.random() / 2000)
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(one) for _ in range(400)]:
+            done.result()
+    wait_until(lambda: scripted.metric("quern_connections") <= 1, "only the one that asks is open")
