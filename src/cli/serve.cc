@@ -126,8 +126,8 @@ Result<int> RunServe(const Invocation& invocation) {
                          .tls_key = settings.tls_key},
                         service);
   QUERN_ASSIGN(const int port, server.Start());
+  stop->serving = true;  // before anyone is told
   Announce(address, port, !settings.tls_cert.empty(), registry->models().front()->id, needs_key);
-  stop->serving = true;
   stop->asked.acquire();
   fmt::print(stderr, "stopping: running answers have {} s to finish; a second signal ends at once\n", settings.grace);
   server.Stop(std::chrono::seconds(settings.grace));
