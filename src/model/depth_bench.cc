@@ -103,7 +103,7 @@ int Main(int argc, char** argv) {
     if (depth == 0) shallow = seconds;
     const double more = seconds - shallow;
     const StepShape step{.pairs = static_cast<double>(depth), .kv_tokens = static_cast<double>(depth)};
-    const double least = WorkOf(work, step, bytes / work.kv_values_per_token).bytes() / read_rate;
+    const double least = WorkOf(work, step, KvWorkOf(model->config(), types)).bytes() / read_rate;
     fmt::print("{:>8} {:>10.2f} {:>10.3f} {:>10.1f} {:>12.3f} {:>10.2f}\n", depth, 1 / seconds, 1e3 * seconds,
                1e2 * least / seconds, 1e3 * more, depth > 0 && more > 0 ? bytes * depth / more / 1e9 : 0);
   }
