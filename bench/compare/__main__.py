@@ -13,8 +13,7 @@ the checkpoint's pages included (Quern's without the buffer that its ceilings ar
 
 --peer takes any program with llama-bench's flags and its JSON output, and flags of its own behind it. Several sequences
 (--batch) are measured with the llama-batched-bench that lies beside it, without the flags; name that program itself to give
-it flags. --python is a Python that has
-llama-cpp-python (pip install llama-cpp-python builds it for this machine).
+it flags. --python is a Python that has llama-cpp-python (pip install llama-cpp-python builds it for this machine).
 """
 import argparse
 import json
@@ -55,8 +54,8 @@ class Quern:
 
     def measure(self, model, test, threads, prefix):
         out, _ = run([self.program, "bench", model, "--format", "json", "--repeat", "1", "--threads", str(threads),
-                   "--prompt", str(test["prompt"]), "--generate", str(test["generate"]), "--depth", str(test["depth"]),
-                   "--batch", str(test["batch"]), *self.flags], prefix)
+                      "--prompt", str(test["prompt"]), "--generate", str(test["generate"]), "--depth", str(test["depth"]),
+                      "--batch", str(test["batch"]), *self.flags], prefix)
         row = json.loads(out)["rows"][0]
         best = max(self.row.get("read_bytes_per_second", 0), row["read_bytes_per_second"])
         self.row = {**row, "read_bytes_per_second": best}
