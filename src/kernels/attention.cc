@@ -179,6 +179,7 @@ void RunSpan(const KernelTable& kernels, std::span<const AttentionRow> rows, con
       .v_pages = first.v_pages + span * (kSpanTokens / layout.page_tokens),
       .k_offset = static_cast<size_t>(unit.kv_head) * layout.head_bytes(layout.types.k),
       .v_offset = static_cast<size_t>(unit.kv_head) * layout.head_bytes(layout.types.v),
+      .next_k = nullptr,
       .n_tokens = 0,
       .n_visible = visible,
       .score = work.score,
@@ -186,9 +187,11 @@ void RunSpan(const KernelTable& kernels, std::span<const AttentionRow> rows, con
       .sum = result.sum,
       .acc = result.acc,
   };
+  const int n_pages = kAttentionChunk / layout.page_tokens;
   const int end = std::min(unit.n_context, (span + 1) * kSpanTokens);
   for (int begin = span * kSpanTokens; begin < end; begin += kAttentionChunk) {
     tile.n_tokens = std::min(kAttentionChunk, end - begin);
+    tile.next_k = begin + kAttentionChunk < end ? tile.k_pages[n_pages] + tile.k_offset : nullptr;
     for (int i = 0; i < tile.n_q; ++i) {
       const int context = rows[unit.first_row + static_cast<size_t>(i / shape.group)].n_context;
       visible[i] = std::min(tile.n_tokens, context - begin);
@@ -198,8 +201,8 @@ void RunSpan(const KernelTable& kernels, std::span<const AttentionRow> rows, con
     tile.max = work.chunk.max;
     tile.sum = work.chunk.sum;
     tile.acc = work.chunk.acc;
-    tile.k_pages += kAttentionChunk / layout.page_tokens;
-    tile.v_pages += kAttentionChunk / layout.page_tokens;
+    tile.k_pages += n_pages;
+    tile.v_pages += n_pages;
   }
 }
 

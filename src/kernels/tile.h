@@ -109,6 +109,7 @@ struct AttentionTile {
   const std::byte* const* k_pages;  // pages from the chunk's first token on
   const std::byte* const* v_pages;
   size_t k_offset, v_offset;  // of this KV head inside a page, bytes
+  const std::byte* next_k;    // this head's keys behind the chunk, which come next, or null: only brought near
   int n_tokens;               // 1..kAttentionChunk: the most that a query sees of the chunk
   const int* n_visible;       // [n_q] 1..n_tokens: how many each query sees
   float* score;               // [blocks * kQueryBlock, kAttentionChunk] scratch

@@ -34,7 +34,14 @@ struct KvF16 {
   static typename S::F Load(const std::byte* p) { return S::FromF16(p); }
 };
 
-inline void Prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
+// Brings a line near. Keys and values of 16 and 32 bits are read as fast as memory gives them: they go to the second
+// cache, as lines on their way to the first take places in its small table of misses and fill it. Those of 8 and 4 bits
+// are unpacked slowly enough for the first, which then answers at once. docs/performance.md has the figures.
+enum class Cache { kFirst, kSecond };
+template <Cache kTo>
+inline void Prefetch(const void* p) {
+  __builtin_prefetch(p, 0, kTo == Cache::kFirst ? 3 : 2);
+}
 
 inline const std::byte* PageOf(const AttentionTile& tile, const std::byte* const* pages, int token) {
   return pages[token >> __builtin_ctz(static_cast<unsigned>(tile.page_tokens))];
@@ -78,7 +85,7 @@ struct FloatScores {
     for (int d = 0; d < tile.head_dim; ++d, at += stride, soon += stride, q += kQueryBlock) {
       const auto k0 = Kv::Load(at);
       const auto k1 = Kv::Load(at + S::kLanes * Kv::kBytes);
-      Prefetch(soon);
+      Prefetch<Cache::kSecond>(soon);
 #pragma GCC unroll 8
       for (int i = 0; i < N; ++i) {
         const auto each = S::Set1(q[i]);
@@ -115,8 +122,8 @@ struct PairScores {
     for (int d = 0; d < tile.head_dim; d += 2, at += stride, soon += stride, q += 2 * kQueryBlock) {
       const auto k0 = S::LoadI(at);
       const auto k1 = S::LoadI(at + S::kLanes * 4);
-      Prefetch(soon);
-      Prefetch(soon + S::kLanes * 4);
+      Prefetch<Cache::kSecond>(soon);
+      Prefetch<Cache::kSecond>(soon + S::kLanes * 4);
 #pragma GCC unroll 8
       for (int i = 0; i < N; ++i) {
         const auto each = S::SetPair(q + i * 2);
@@ -187,8 +194,8 @@ struct IntegerScores {
       for (int d = 0; d < kKvGroup; d += Kv::kDims, at += stride, soon += stride, q += Kv::kDims * kQueryBlock) {
         const auto x0 = S::LoadI(at);
         const auto x1 = S::LoadI(at + S::kLanes * 4);
-        Prefetch(soon);
-        Prefetch(soon + S::kLanes * 4);
+        Prefetch<Cache::kFirst>(soon);
+        Prefetch<Cache::kFirst>(soon + S::kLanes * 4);
         AddPairs<N, 0>(q, x0, x1, acc);
       }
       const std::byte* scale = scales + static_cast<size_t>(group) * static_cast<size_t>(tile.page_tokens) * 2;
@@ -278,6 +285,7 @@ void Exponentiate(const AttentionTile& tile, int query) {
 // Two vectors of a token's values, from dim d on; row: the token's first value.
 template <typename S, typename Kv>
 struct ValuesFloat {
+  static constexpr Cache kNear = Cache::kSecond;
   const std::byte* page;
   int head_dim;
 
@@ -306,6 +314,7 @@ typename S::F GroupScale(const std::byte* scales, int slot, int d, int head_dim)
 
 template <typename S>
 struct ValuesQ8 {
+  static constexpr Cache kNear = Cache::kFirst;
   const std::byte* page;
   int head_dim;
   const std::byte* scales;
@@ -323,6 +332,7 @@ struct ValuesQ8 {
 
 template <typename S>
 struct ValuesQ4 {
+  static constexpr Cache kNear = Cache::kFirst;
   const std::byte* page;
   int head_dim;
   const std::byte* scales;
@@ -348,7 +358,7 @@ struct PageSum {
   int token;  // of the chunk, the page's first
   int n;      // tokens of the page
   int d;
-  const std::byte* next;  // the next page's head
+  const std::byte* next;  // what is read after the page, or null
 
   template <int N>
   void Run(int first) const {
@@ -364,7 +374,7 @@ struct PageSum {
     for (int t = 0; t < n; ++t) {
       typename S::F v0, v1;
       values.Load(t, d, v0, v1);
-      Prefetch(soon + Values::ByteOf(t, d, tile.head_dim));
+      Prefetch<Values::kNear>(soon + Values::ByteOf(t, d, tile.head_dim));
 #pragma GCC unroll 8
       for (int i = 0; i < N; ++i) {
         const auto each = S::Set1(p[i * kAttentionChunk + t]);
@@ -413,8 +423,8 @@ struct PairSum {
     };
     int t = 0;
     for (; t + 1 < n; t += 2, at += stride, soon += stride) {
-      Prefetch(soon);
-      Prefetch(soon + S::kLanes * 4);
+      Prefetch<Cache::kSecond>(soon);
+      Prefetch<Cache::kSecond>(soon + S::kLanes * 4);
       add(t, S::LoadI(at), S::LoadI(at + S::kLanes * 4));
     }
     // What lies beside the last token may never have been written.
@@ -434,7 +444,7 @@ void ForPages(const AttentionTile& tile, const Make& make) {
     const Page page = make(PageOf(tile, tile.v_pages, t) + tile.v_offset);
     const int left = tile.n_tokens - t;
     const std::byte* next =
-        left > tile.page_tokens ? PageOf(tile, tile.v_pages, t + tile.page_tokens) + tile.v_offset : nullptr;
+        left > tile.page_tokens ? PageOf(tile, tile.v_pages, t + tile.page_tokens) + tile.v_offset : tile.next_k;
     for (int d = 0; d < tile.head_dim; d += 2 * S::kLanes) {
       ForBlocks<S::kQueries>(tile.n_q, Part{tile, page, t, left < tile.page_tokens ? left : tile.page_tokens, d, next});
     }
