@@ -28,7 +28,8 @@ struct GenerationSet::Queue {
 
 std::shared_ptr<GenerationSet> GenerationSet::Create(std::shared_ptr<ResponseSink> sink, size_t max_pending_bytes,
                                                      Callbacks callbacks) {
-  auto set = std::shared_ptr<GenerationSet>(new GenerationSet(std::move(sink), max_pending_bytes, std::move(callbacks)));
+  auto set =
+      std::shared_ptr<GenerationSet>(new GenerationSet(std::move(sink), max_pending_bytes, std::move(callbacks)));
   set->queue_->owner = set;
   return set;
 }
