@@ -53,7 +53,7 @@ Result<int> RunComplete(const Invocation& invocation) {
     std::fwrite(piece.data(), 1, piece.size(), stdout);
     std::fflush(stdout);
   };
-  QUERN_ASSIGN(const GenerateOutcome outcome, Generate(*backend, files.tokenizer, std::move(request), print));
+  QUERN_ASSIGN(const GenerateOutcome outcome, Generate(*backend, files.tokenizer, request, print));
   if (isatty(STDOUT_FILENO) == 1) fmt::print("\n");
   return outcome.finished.reason == engine::FinishReason::kCancelled ? kExitInterrupted : kExitDone;
 }

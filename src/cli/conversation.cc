@@ -77,7 +77,7 @@ Result<GenerateOutcome> Conversation::Answer(const std::function<void(std::strin
     answer.content += piece;
     on_text(piece);
   };
-  auto outcome = Generate(*backend_, tokenizer_, std::move(request), keep);
+  auto outcome = Generate(*backend_, tokenizer_, request, keep);
   if (!outcome && answer.content.empty()) return take_back(outcome.error());
   messages_.push_back(std::move(answer));
   return outcome;
