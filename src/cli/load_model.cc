@@ -247,7 +247,8 @@ Result<LoadedFiles> LoadFiles(const Settings& settings) {
   return files;
 }
 
-Result<std::shared_ptr<engine::Backend>> StartBackend(LoadedFiles& files, const Settings& settings) {
+Result<std::shared_ptr<engine::Backend>> StartBackend(LoadedFiles& files, const Settings& settings,
+                                                      std::shared_ptr<engine::RightOfWay> right_of_way) {
   if (!settings.script.empty()) {
     QUERN_ASSIGN(const std::string script, os::ReadTextFile(settings.script, kMaxScriptBytes));
     auto backend = engine::ScriptedBackend::Create(script, files.tokenizer, LimitsOf(settings));
@@ -260,6 +261,7 @@ Result<std::shared_ptr<engine::Backend>> StartBackend(LoadedFiles& files, const 
                                              files.path.string(), n_text, n_rows));
   engine::NativeOptions options;
   options.limits = LimitsOf(settings);
+  options.right_of_way = std::move(right_of_way);
   options.n_threads = settings.threads;
   options.context_length = settings.context;
   options.kv_types = settings.kv_types;

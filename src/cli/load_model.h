@@ -10,6 +10,7 @@
 #include "chat/chat_format.h"
 #include "cli/settings.h"
 #include "engine/engine.h"
+#include "engine/right_of_way.h"
 #include "model/checkpoint.h"
 #include "model/model.h"
 #include "model/packed_file.h"
@@ -59,8 +60,10 @@ std::shared_ptr<const model::PackedFile> FindPacked(const model::Checkpoint& che
 // Loads everything; progress of the weights goes to the terminal. Errors as above.
 Result<LoadedFiles> LoadFiles(const Settings& settings);
 
-// Starts the backend: the native engine, or the scripted one. Takes files.model.
-Result<std::shared_ptr<engine::Backend>> StartBackend(LoadedFiles& files, const Settings& settings);
+// Starts the backend: the native engine, or the scripted one. Takes files.model. right_of_way: shared with the other
+// models of this process; null = there are none.
+Result<std::shared_ptr<engine::Backend>> StartBackend(LoadedFiles& files, const Settings& settings,
+                                                      std::shared_ptr<engine::RightOfWay> right_of_way = nullptr);
 
 // The ids that end an answer: what the checkpoint says, and the tokenizer's <|im_end|> and <|endoftext|>.
 std::vector<engine::TokenId> StopTokens(const engine::BackendInfo& info, const tokenizer::Tokenizer& tokenizer);

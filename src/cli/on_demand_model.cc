@@ -9,15 +9,17 @@
 namespace quern::cli {
 namespace {
 
-Result<std::shared_ptr<engine::Backend>> LoadBackend(const Settings& settings) {
+Result<std::shared_ptr<engine::Backend>> LoadBackend(const Settings& settings,
+                                                     const std::shared_ptr<engine::RightOfWay>& right_of_way) {
   QUERN_ASSIGN(LoadedFiles files, LoadFiles(settings));
-  return StartBackend(files, settings);
+  return StartBackend(files, settings, right_of_way);
 }
 
 }  // namespace
 
 Result<api::ServedModel> MakeOnDemandModel(const ModelEntry& entry, const Settings& settings,
-                                           const std::shared_ptr<engine::ModelHost>& host) {
+                                           const std::shared_ptr<engine::ModelHost>& host,
+                                           const std::shared_ptr<engine::RightOfWay>& right_of_way) {
   QUERN_ASSIGN(const auto path, ModelPath(settings));
   QUERN_ASSIGN(const TextFiles text, LoadTextFiles(path));
   engine::OnDemandModel model;
@@ -33,14 +35,14 @@ Result<api::ServedModel> MakeOnDemandModel(const ModelEntry& entry, const Settin
     model.bytes = size.bytes;
   } else {
     // A script has no weights; what it says of itself is what the loaded backend says.
-    QUERN_ASSIGN(const auto scripted, LoadBackend(settings));
+    QUERN_ASSIGN(const auto scripted, LoadBackend(settings, right_of_way));
     model.info = scripted->info();
   }
   model.limits.max_running = settings.max_running;
   model.limits.max_waiting = settings.max_waiting;
   model.limits.max_time = std::chrono::seconds(settings.time_limit);
   model.keep_alive = std::chrono::seconds(settings.keep_alive);
-  model.load = [settings] { return LoadBackend(settings); };
+  model.load = [settings, right_of_way] { return LoadBackend(settings, right_of_way); };
   api::ServedModel served;
   served.id = entry.name;
   served.tokenizer = text.tokenizer;

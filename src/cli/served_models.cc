@@ -20,11 +20,11 @@ int64_t UnixSeconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-Result<api::ServedModel> LoadOwn(const Settings& settings, const std::string& name) {
+Result<api::ServedModel> LoadOwn(const Settings& settings, const std::shared_ptr<engine::RightOfWay>& right_of_way) {
   QUERN_ASSIGN(LoadedFiles files, LoadFiles(settings));
-  QUERN_ASSIGN(auto backend, StartBackend(files, settings));
+  QUERN_ASSIGN(auto backend, StartBackend(files, settings, right_of_way));
   api::ServedModel served;
-  served.id = name.empty() ? ModelName(settings, files.path) : name;
+  served.id = ModelName(settings, files.path);
   served.backend = std::move(backend);
   served.tokenizer = files.tokenizer;
   served.chat_format = files.chat_format;
@@ -54,9 +54,10 @@ Result<Settings> SettingsOf(const ModelEntry& entry, const Settings& settings) {
 
 Result<std::shared_ptr<const api::ModelRegistry>> MakeRegistry(const Settings& settings) {
   auto registry = std::make_shared<api::ModelRegistry>();
+  const auto right_of_way = std::make_shared<engine::RightOfWay>();
   const bool has_own = settings.models.empty() || !settings.model.empty() || !settings.script.empty();
   if (has_own) {
-    QUERN_ASSIGN(api::ServedModel served, LoadOwn(settings, settings.name));
+    QUERN_ASSIGN(api::ServedModel served, LoadOwn(settings, right_of_way));
     served.created = UnixSeconds();
     QUERN_TRY(registry->Add(std::move(served), settings.aliases));
   }
@@ -71,7 +72,7 @@ Result<std::shared_ptr<const api::ModelRegistry>> MakeRegistry(const Settings& s
       host = std::make_shared<engine::ModelHost>(options);
     }
     QUERN_ASSIGN(const Settings own, SettingsOf(entry, settings));
-    auto served = ours ? MakeOnDemandModel(entry, own, host) : MakeUpstreamModel(entry, own);
+    auto served = ours ? MakeOnDemandModel(entry, own, host, right_of_way) : MakeUpstreamModel(entry, own);
     if (!served) return std::unexpected(served.error().WithContext(fmt::format("model \"{}\"", entry.name)));
     served->created = UnixSeconds();
     QUERN_TRY(registry->Add(std::move(*served), entry.aliases));

@@ -25,6 +25,9 @@ using Clock = std::chrono::steady_clock;
 // aside again a few steps later and its prompt be read twice.
 constexpr int kHeadroomTokens = 4 * model::kKvPageTokens;
 
+// Sequences that stand still are looked at this often, for their time limits.
+constexpr std::chrono::seconds kLongestStandstill{1};
+
 // What a cancelled or destroyed handle rings; it outlives the engine with the last handle.
 struct Bell {
   std::mutex mutex;
@@ -48,7 +51,9 @@ class NativeEngine final : public Backend {
         info_(std::move(info)),
         pool_(options.n_threads > 0 ? options.n_threads : ThreadPool::AvailableThreads()),
         runner_(parts_, pool_, options_, info_.vocab_size),
-        bell_(std::make_shared<Bell>()) {
+        right_of_way_(options.right_of_way ? options.right_of_way : std::make_shared<RightOfWay>()),
+        bell_(std::make_shared<Bell>()),
+        when_free_(right_of_way_->WhenFree([bell = bell_] { bell->Ring(); })) {
     stats_.kv_bytes_total = parts_.pool->bytes_total();
     thread_ = std::thread([this] { Loop(); });
   }
@@ -77,6 +82,7 @@ class NativeEngine final : public Backend {
     sequence->stream = stream;
     sequence->deadline = deadline;
     sequence->n_max = MaxNewTokens(sequence->request, info_);
+    if (!sequence->background()) sequence->claim.emplace(*right_of_way_);
     if (sequence->request.prompt_logprobs) {
       sequence->prompt_logprobs.chosen.push_back({sequence->request.prompt[0], 0.0F});
       sequence->prompt_logprobs.top.emplace_back();
@@ -124,12 +130,18 @@ class NativeEngine final : public Backend {
       lock.unlock();
       for (const auto& sequence : over) EndEarly(*sequence);
       over.clear();
-      if (!running_.empty()) StepOnce();
+      const bool may_step = MayStep();
+      if (may_step) StepOnce();
       lock.lock();
       UpdateGauges();
-      if (!running_.empty()) continue;
+      if (running_.empty() ? !waiting_.empty() : may_step) continue;
       // A sequence of the queue always fits when nothing runs, so what is left to wait for is news.
-      if (waiting_.empty()) bell_->rung.wait(lock, [this] { return bell_->awake || stopping_; });
+      const auto news = [this] { return bell_->awake || stopping_; };
+      if (running_.empty()) {
+        bell_->rung.wait(lock, news);
+      } else {
+        bell_->rung.wait_for(lock, kLongestStandstill, news);
+      }
     }
     Sequences rest = std::exchange(running_, {});
     for (auto& sequence : waiting_) rest.push_back(std::move(sequence));
@@ -137,6 +149,9 @@ class NativeEngine final : public Backend {
     lock.unlock();
     for (const auto& sequence : rest) Finish(*sequence, FinishedOf(*sequence, FinishReason::kCancelled));
   }
+
+  // Those in the background stand still while interactive ones are with another engine.
+  bool MayStep() const { return !running_.empty() && (!running_.front()->background() || !right_of_way_->IsClaimed()); }
 
   // Under the mutex: what was cancelled or is late, from the queue and from the running ones.
   Sequences TakeEnded() {
@@ -245,6 +260,7 @@ class NativeEngine final : public Backend {
   // sequence is out of running_. Frees and counts first: whoever has seen the event finds it in the figures.
   void Finish(Sequence& sequence, const FinishedEvent& event) {
     sequence.state.reset();
+    sequence.claim.reset();
     {
       std::lock_guard lock(bell_->mutex);
       ++(event.reason == FinishReason::kCancelled ? stats_.n_cancelled
@@ -272,7 +288,9 @@ class NativeEngine final : public Backend {
   ThreadPool pool_;
   BatchRunner runner_;
 
+  const std::shared_ptr<RightOfWay> right_of_way_;
   const std::shared_ptr<Bell> bell_;  // its mutex guards what follows
+  const std::shared_ptr<void> when_free_;
   bool stopping_ = false;
   bool draining_ = false;
   uint64_t n_submitted_ = 0;

@@ -13,6 +13,7 @@
 
 #include "base/status.h"
 #include "engine/engine.h"
+#include "engine/right_of_way.h"
 #include "model/model.h"
 
 namespace quern::engine {
@@ -27,10 +28,11 @@ struct NativeParts {
 
 struct NativeOptions {
   EngineLimits limits;
-  uint64_t resident_bytes = 0;  // of the whole model, for listings; 0 = not known
-  int n_threads = 0;            // 0 = what the machine gives to this process
-  int context_length = 0;       // 0 = the model's, as far as the pool can hold it
-  int vocab_size = 0;           // ids with text; 0 = the model's rows
+  std::shared_ptr<RightOfWay> right_of_way;  // one for all engines of a machine; null = this one is alone
+  uint64_t resident_bytes = 0;               // of the whole model, for listings; 0 = not known
+  int n_threads = 0;                         // 0 = what the machine gives to this process
+  int context_length = 0;                    // 0 = the model's, as far as the pool can hold it
+  int vocab_size = 0;                        // ids with text; 0 = the model's rows
   std::vector<TokenId> eos_tokens;
   SamplingDefaults defaults;
   // Prompt tokens per step over all sequences. Larger reads prompts faster and makes the others, and a cancel, wait

@@ -415,6 +415,53 @@ TEST(NativeEngine, BackgroundStandsStillWhileAnInteractiveOneRuns) {
   EXPECT_EQ(background.finished()->reason, FinishReason::kCancelled);
 }
 
+// The same of two engines on one machine: the one in the background begins no step while the other one has work, and
+// goes on by itself when that is over.
+TEST(NativeEngine, BackgroundStandsStillWhileAnotherEngineIsAsked) {
+  World world;
+  world.options.right_of_way = std::make_shared<RightOfWay>();
+  World other = world;
+  other.wishes = std::make_shared<FakeWishes>();
+  auto engine = Make(world);
+  auto asked = Make(other);
+  GenerateRequest batch = RandomRequest(1);
+  batch.priority = Priority::kBackground;
+  batch.stop_tokens.clear();
+  batch.max_tokens = 3000;
+  world.wishes->per_step = std::chrono::microseconds(200);
+  Collector background;
+  auto running = engine->Submit(batch, background.Sink()).value();
+  ASSERT_TRUE(background.WaitTokens(5));
+  for (unsigned i = 0; i < 5; ++i) {
+    other.wishes->held = true;
+    Collector out;
+    const GenerateRequest request = RandomRequest(100 + i);
+    auto generation = asked->Submit(request, out.Sink()).value();
+    const int n_begun = world.wishes->n_steps;
+    std::this_thread::sleep_for(milliseconds(20));
+    EXPECT_LE(world.wishes->n_steps, n_begun + 1);  // the step that was under way
+    const size_t n_then = background.ids().size();
+    other.wishes->held = false;
+    ASSERT_TRUE(out.WaitFinished());
+    ExpectMatches(out, request, asked->info().context_length);
+    ASSERT_TRUE(background.WaitTokens(n_then + 5));
+  }
+  // What stands still can be cancelled, and ends when its time is over.
+  other.wishes->held = true;
+  Collector out;
+  auto generation = asked->Submit(RandomRequest(7), out.Sink()).value();
+  Collector late;
+  batch.time_limit = milliseconds(10);
+  auto waiting = engine->Submit(batch, late.Sink()).value();
+  ASSERT_TRUE(late.WaitFinished());
+  EXPECT_EQ(late.finished()->error.code(), Code::kDeadline);
+  running.Cancel();
+  ASSERT_TRUE(background.WaitFinished());
+  EXPECT_EQ(background.finished()->reason, FinishReason::kCancelled);
+  EXPECT_FALSE(out.finished());
+  other.wishes->held = false;
+}
+
 // One place and pages for little more than one: background ones are set aside again and again, and still say what
 // they have to.
 TEST(NativeEngine, BackgroundGivesWayAndSaysTheSame) {

@@ -6,10 +6,12 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/engine.h"
 #include "engine/event_stream.h"
+#include "engine/right_of_way.h"
 #include "engine/sampler.h"
 #include "model/model.h"
 
@@ -29,7 +31,8 @@ struct Sequence {
   Sampler sampler;
   std::unique_ptr<grammar::TokenConstraint> constraint;  // null, or where the output stands in request.grammar
   std::unique_ptr<model::SequenceState> state;
-  int n_prompt_done = 0;  // prompt tokens counted and reported as read, never twice
+  std::optional<RightOfWay::Claim> claim;  // of an interactive one, until it is over
+  int n_prompt_done = 0;                   // prompt tokens counted and reported as read, never twice
 
   // Scoring of the prompt: entries so far, and whether the event is out.
   PromptLogprobsEvent prompt_logprobs;
