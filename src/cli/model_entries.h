@@ -34,6 +34,7 @@ struct ModelEntry {
   std::vector<UpstreamEntry> upstreams;
   std::string tokenizer;  // a checkpoint, or a directory with its tokenizer.json and chat template and no weights
   std::string exchange = "tokens";
+  std::string formats = "structured_outputs";
   std::optional<int> connect_timeout, first_byte_timeout, idle_timeout, probe_interval, max_attempts, max_in_flight,
       background_below;
 };

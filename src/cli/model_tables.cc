@@ -133,13 +133,14 @@ Result<void> SetUpstreams(ModelEntry& entry, const toml::node& node, const Table
 }
 
 using M = ModelEntry;
-constexpr std::array<Key<M>, 14> kModelKeys = {{{"name", SetText<M, &M::name>},
+constexpr std::array<Key<M>, 15> kModelKeys = {{{"name", SetText<M, &M::name>},
                                                 {"alias", SetAliases},
                                                 {"path", SetPath<M, &M::path>},
                                                 {"script", SetPath<M, &M::script>},
                                                 {"upstream", SetUpstreams},
                                                 {"tokenizer", SetPath<M, &M::tokenizer>},
                                                 {"exchange", SetText<M, &M::exchange>},
+                                                {"formats", SetText<M, &M::formats>},
                                                 {"connect_timeout", SetCount<M, &M::connect_timeout, 1, 3600>},
                                                 {"first_byte_timeout", SetCount<M, &M::first_byte_timeout, 1, 86400>},
                                                 {"idle_timeout", SetCount<M, &M::idle_timeout, 1, 86400>},
@@ -157,6 +158,8 @@ Result<void> CheckEntry(const ModelEntry& entry) {
   if (remote && !entry.script.empty()) return Bad("has a script and upstreams");
   if (!remote && !entry.tokenizer.empty()) return Bad("has a tokenizer of its own beside its path");
   if (entry.exchange != "tokens" && entry.exchange != "text") return Bad("exchange must be \"tokens\" or \"text\"");
+  if (entry.formats != "structured_outputs" && entry.formats != "guided" && entry.formats != "none")
+    return Bad("formats must be \"structured_outputs\", \"guided\" or \"none\"");
   return {};
 }
 

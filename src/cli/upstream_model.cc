@@ -70,6 +70,9 @@ Result<api::ServedModel> MakeUpstreamModel(const ModelEntry& entry, const Settin
     QUERN_ASSIGN(options.endpoints.emplace_back(), EndpointOf(one, entry.name));
   }
   options.exchange = entry.exchange == "text" ? upstream::TokenExchange::kText : upstream::TokenExchange::kTokens;
+  options.formats = entry.formats == "guided" ? upstream::FormatFields::kGuided
+                    : entry.formats == "none" ? upstream::FormatFields::kNone
+                                              : upstream::FormatFields::kStructuredOutputs;
   options.context_length = settings.context > 0 ? settings.context : text.context_length;
   if (options.context_length == 0) {
     return Error(Code::kInvalidArgument,

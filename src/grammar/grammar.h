@@ -1,14 +1,27 @@
 // What a generation's text has to fit, over token ids: a grammar, and a state machine for each text that is written by
-// it. The interface that the engine sees; grammar_compiler.h makes them.
+// it. The interface that backends see; grammar_compiler.h makes them.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "base/status.h"
 
 namespace quern::grammar {
+
+enum class GrammarKind {
+  kJsonSchema,  // JSON text of a schema, as SchemaGrammar() makes it
+  kRegex,       // the whole text matches; Rust's regex syntax without look-around
+  kLark,        // llguidance's Lark: rules, terminals, %json {...}
+};
+
+struct GrammarSource {
+  GrammarKind kind = GrammarKind::kLark;
+  std::string text;
+  bool operator==(const GrammarSource&) const = default;
+};
 
 // One per generation; one caller at a time, any thread. After an error every further call fails too: a constraint that
 // broke never allows anything.
@@ -35,6 +48,9 @@ class Grammar {
 
   // What may follow a text that begins with these tokens. Errors: kInvalidArgument (it may not begin so), as above.
   virtual Result<std::shared_ptr<const Grammar>> After(std::span<const int32_t> tokens) const = 0;
+
+  // What it was made of, for those who have it enforced elsewhere; null when no one source says it.
+  virtual const GrammarSource* source() const { return nullptr; }
 };
 
 }  // namespace quern::grammar

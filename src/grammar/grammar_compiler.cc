@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <list>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -126,8 +127,9 @@ class Constraint final : public TokenConstraint {
 
 class Compiled final : public Grammar {
  public:
-  Compiled(MatcherPtr matcher, std::shared_ptr<const TextIds> ids)
-      : matcher_(std::move(matcher)), ids_(std::move(ids)) {}
+  // source: none where some of its text was written already.
+  Compiled(MatcherPtr matcher, std::shared_ptr<const TextIds> ids, std::optional<GrammarSource> source)
+      : matcher_(std::move(matcher)), ids_(std::move(ids)), source_(std::move(source)) {}
 
   Result<std::unique_ptr<TokenConstraint>> Start() const override {
     QUERN_ASSIGN(MatcherPtr copy, Copy());
@@ -137,8 +139,10 @@ class Compiled final : public Grammar {
   Result<std::shared_ptr<const Grammar>> After(std::span<const int32_t> tokens) const override {
     QUERN_ASSIGN(MatcherPtr copy, Copy());
     for (const int32_t token : tokens) QUERN_TRY(Consume(*copy, token));
-    return std::make_shared<const Compiled>(std::move(copy), ids_);
+    return std::make_shared<const Compiled>(std::move(copy), ids_, std::nullopt);
   }
+
+  const GrammarSource* source() const override { return source_ ? &*source_ : nullptr; }
 
  private:
   Result<MatcherPtr> Copy() const {
@@ -151,6 +155,7 @@ class Compiled final : public Grammar {
   mutable std::mutex mutex_;  // guards matcher_, which is only ever copied
   const MatcherPtr matcher_;
   const std::shared_ptr<const TextIds> ids_;
+  const std::optional<GrammarSource> source_;
 };
 
 // The compiled grammars used last, by their sources.
@@ -160,32 +165,29 @@ class Cache {
 
   std::shared_ptr<const Grammar> Find(const GrammarSource& source) {
     std::lock_guard lock(mutex_);
-    const auto it = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.source == source; });
+    const auto it =
+        std::find_if(entries_.begin(), entries_.end(), [&](const auto& e) { return *e->source() == source; });
     if (it == entries_.end()) return nullptr;
     entries_.splice(entries_.begin(), entries_, it);
-    return it->grammar;
+    return *it;
   }
 
-  void Add(const GrammarSource& source, std::shared_ptr<const Grammar> grammar) {
+  // With a source.
+  void Add(std::shared_ptr<const Grammar> grammar) {
     std::lock_guard lock(mutex_);
-    entries_.push_front({source, std::move(grammar)});
-    n_bytes_ += source.text.size();
+    n_bytes_ += grammar->source()->text.size();
+    entries_.push_front(std::move(grammar));
     while (entries_.size() > max_entries_ || n_bytes_ > max_bytes_) {
-      n_bytes_ -= entries_.back().source.text.size();
+      n_bytes_ -= entries_.back()->source()->text.size();
       entries_.pop_back();
     }
   }
 
  private:
-  struct Entry {
-    GrammarSource source;
-    std::shared_ptr<const Grammar> grammar;
-  };
-
   const size_t max_entries_;
   const size_t max_bytes_;
   std::mutex mutex_;
-  std::list<Entry> entries_;  // the one used last first
+  std::list<std::shared_ptr<const Grammar>> entries_;  // the one used last first
   size_t n_bytes_ = 0;
 };
 
@@ -207,9 +209,9 @@ class Compiler final : public GrammarCompiler {
     const std::string_view kind = KindName(source.kind);
     QUERN_TRY(Check(
         quern_matcher_new(vocabulary, Bytes(kind), kind.size(), Bytes(source.text), source.text.size(), &matcher)));
-    auto compiled = std::make_shared<const Compiled>(MatcherPtr(matcher), ids_);
+    auto compiled = std::make_shared<const Compiled>(MatcherPtr(matcher), ids_, source);
     QUERN_TRY(CheckBeginning(*compiled));
-    cache_.Add(source, compiled);
+    cache_.Add(compiled);
     return compiled;
   }
 

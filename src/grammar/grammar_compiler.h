@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string>
 
 #include "base/status.h"
 #include "grammar/grammar.h"
@@ -12,18 +11,6 @@
 #include "tokenizer/tokenizer.h"
 
 namespace quern::grammar {
-
-enum class GrammarKind {
-  kJsonSchema,  // JSON text of a schema, as SchemaGrammar() makes it
-  kRegex,       // the whole text matches; Rust's regex syntax without look-around
-  kLark,        // llguidance's Lark: rules, terminals, %json {...}
-};
-
-struct GrammarSource {
-  GrammarKind kind = GrammarKind::kLark;
-  std::string text;
-  bool operator==(const GrammarSource&) const = default;
-};
 
 // Sizes and work; each with what a larger value costs.
 struct GrammarLimits {

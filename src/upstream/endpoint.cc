@@ -157,12 +157,17 @@ awaitable<Outcome> Endpoint::ReadStream(HttpConnection& connection, Ask& ask, Cl
   std::vector<engine::TokenEvent> tokens;
   Result<void> read;
   bool done = false;
+  Result<void> kept;
   const auto emit = [&] {
-    for (const engine::TokenEvent& token : tokens) ask.emit(token);
-    ask.n_emitted += static_cast<int>(tokens.size());
+    for (const engine::TokenEvent& token : tokens) {
+      if (kept && ask.format) kept = ask.format->Take(token.token);
+      if (!kept) break;
+      ask.emit(token);
+      ++ask.n_emitted;
+    }
     tokens.clear();
   };
-  while (read && !done) {
+  while (read && kept && !done) {
     const bool waiting = assembler.n_tokens() == 0;
     const Milliseconds left = Left(waiting ? first_byte_by : ask.deadline);
     const auto piece = co_await connection.ReadBody(waiting ? left : std::min(left, options_.times.idle));
@@ -183,11 +188,14 @@ awaitable<Outcome> Endpoint::ReadStream(HttpConnection& connection, Ask& ask, Cl
     }
     emit();
   }
+  // A server that does not enforce formats is still good for everything else.
+  if (!kept) co_return Failed(kept.error(), false);
   if (done) co_await connection.ReadBody(std::min(Left(ask.deadline), kEndOfBody));
   // What broke after the upstream had said why it ended takes nothing from the answer.
   if (read || assembler.ended()) {
     Result<engine::FinishedEvent> finished = assembler.Finish(tokens);
     emit();
+    if (!kept) co_return Failed(kept.error(), false);
     if (finished) co_return Outcome{.kind = Outcome::Kind::kFinished, .finished = std::move(*finished)};
     read = std::unexpected(finished.error());
   }

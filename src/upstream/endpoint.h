@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "upstream/format_check.h"
 #include "upstream/health.h"
 #include "upstream/http_client.h"
 #include "upstream/options.h"
@@ -26,6 +27,7 @@ struct Ask {
   Wanted wanted;
   std::chrono::steady_clock::time_point deadline;
   std::function<void(const engine::Event&)> emit;
+  std::unique_ptr<FormatCheck> format;   // null when the answer is free
   int n_emitted = 0;                     // tokens handed to emit
   HttpConnection* connection = nullptr;  // that its exchange is on; null between two
 };

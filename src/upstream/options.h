@@ -16,6 +16,13 @@ enum class TokenExchange {
   kText,    // text in both directions: any completions endpoint. No token can be checked
 };
 
+// How a format that an answer must have is asked for. Whatever comes back is held to it here (upstream/format_check.h).
+enum class FormatFields {
+  kStructuredOutputs,  // "structured_outputs": vLLM from 0.11, Quern
+  kGuided,             // "guided_json", "guided_regex", "guided_grammar": vLLM before
+  kNone,               // not at all: such requests are refused
+};
+
 // One server that has the model.
 struct EndpointOptions {
   Url url;              // with the /v1; "/completions" and "/models" are put behind it
@@ -43,6 +50,7 @@ struct UpstreamOptions {
   std::string name;                        // of the model here; for messages
   std::vector<EndpointOptions> endpoints;  // 1..64
   TokenExchange exchange = TokenExchange::kTokens;
+  FormatFields formats = FormatFields::kStructuredOutputs;
   int context_length = 0;  // of the model there
   std::vector<engine::TokenId> eos_tokens;
   engine::SamplingDefaults defaults;

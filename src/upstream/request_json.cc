@@ -81,19 +81,53 @@ void AppendStopTexts(std::string& out, const GenerateRequest& request, const tok
   out += ']';
 }
 
+std::string_view FormatName(grammar::GrammarKind kind) {
+  switch (kind) {
+    case grammar::GrammarKind::kJsonSchema:
+      return "json";
+    case grammar::GrammarKind::kRegex:
+      return "regex";
+    case grammar::GrammarKind::kLark:
+      return "grammar";
+  }
+  return "";
+}
+
+Result<void> AppendFormat(std::string& out, const grammar::Grammar& grammar, FormatFields formats) {
+  if (formats == FormatFields::kNone)
+    return Unsupported("a forced tool call, a tool whose calls are held to a form, or an enforced format");
+  const grammar::GrammarSource* source = grammar.source();
+  if (source == nullptr) {
+    return Unsupported(
+        "a format whose beginning is already written, or a custom tool whose text has a grammar of its own,");
+  }
+  const std::string_view name = FormatName(source->kind);
+  const bool guided = formats == FormatFields::kGuided;
+  out += guided ? ",\"guided_" : ",\"structured_outputs\":{\"";
+  out += name;
+  out += "\":";
+  if (source->kind == grammar::GrammarKind::kJsonSchema) {
+    out += source->text;
+  } else {
+    AppendJsonString(out, source->text);
+  }
+  if (!guided) out += '}';
+  return {};
+}
+
 }  // namespace
 
-Result<std::string> RequestJson(const GenerateRequest& request, int n_max, TokenExchange exchange,
+Result<std::string> RequestJson(const GenerateRequest& request, int n_max, TokenExchange exchange, FormatFields formats,
                                 const tokenizer::Tokenizer& tokenizer) {
-  if (request.grammar)
-    return Unsupported("a forced tool call, a tool whose calls are held to a form, or an enforced format");
   if (request.prompt_logprobs) return Unsupported("the log-probabilities of a prompt");
   std::string out = ",\"prompt\":";
   if (exchange == TokenExchange::kTokens) {
     AppendIds(out, request.prompt);
     // Exactly our stop tokens end the text, whatever the model's own are there.
-    out += ",\"return_token_ids\":true,\"skip_special_tokens\":false,\"ignore_eos\":true,\"stop_token_ids\":";
+    out += ",\"return_token_ids\":true,\"skip_special_tokens\":false,\"stop_token_ids\":";
     AppendIds(out, request.stop_tokens);
+    // Whoever enforces a format ends it with a token of its own choice.
+    if (!request.grammar) out += ",\"ignore_eos\":true";
     if (request.min_tokens > 0) fmt::format_to(std::back_inserter(out), ",\"min_tokens\":{}", request.min_tokens);
   } else {
     QUERN_TRY(AppendPromptText(out, request, tokenizer));
@@ -104,6 +138,7 @@ Result<std::string> RequestJson(const GenerateRequest& request, int n_max, Token
   fmt::format_to(std::back_inserter(out), ",\"max_tokens\":{}", n_max);
   if (request.n_logprobs >= 0) fmt::format_to(std::back_inserter(out), ",\"logprobs\":{}", request.n_logprobs);
   AppendSampling(out, request.sampling);
+  if (request.grammar) QUERN_TRY(AppendFormat(out, *request.grammar, formats));
   out += ",\"stream\":true,\"stream_options\":{\"include_usage\":true}}";
   return out;
 }

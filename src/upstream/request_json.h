@@ -12,10 +12,10 @@
 namespace quern::upstream {
 
 // All of the body but its beginning, {"model": NAME, which differs by endpoint: see WithModel. n_max: tokens wanted,
-// above 0. Errors: kUnsupported (a grammar, log-probabilities of the prompt; in text exchange also prompts whose text
-// would read differently there: user text that spells control tokens).
+// above 0. Errors: kUnsupported (a grammar without a source, or any with FormatFields::kNone; log-probabilities of the
+// prompt; in text exchange also prompts whose text would read differently there: user text that spells control tokens).
 Result<std::string> RequestJson(const engine::GenerateRequest& request, int n_max, TokenExchange exchange,
-                                const tokenizer::Tokenizer& tokenizer);
+                                FormatFields formats, const tokenizer::Tokenizer& tokenizer);
 
 std::string WithModel(std::string_view model, std::string_view rest);
 

@@ -7,6 +7,8 @@
 
 #include "base/json.h"
 #include "engine/fake_tokenizer.h"
+#include "grammar/grammar_compiler.h"
+#include "grammar/json_schema.h"
 
 namespace quern::upstream {
 namespace {
@@ -17,7 +19,7 @@ using engine::GenerateRequest;
 using engine::TokenId;
 
 json::object BodyOf(const GenerateRequest& request, TokenExchange exchange) {
-  const auto rest = RequestJson(request, 10, exchange, FakeTokenizer());
+  const auto rest = RequestJson(request, 10, exchange, FormatFields::kStructuredOutputs, FakeTokenizer());
   EXPECT_TRUE(rest.has_value()) << rest.error().message();
   const auto body = ParseJson(WithModel("a \"model\"", *rest));
   EXPECT_TRUE(body.has_value()) << body.error().message();
@@ -65,20 +67,50 @@ TEST(RequestJson, SendsText) {
 TEST(RequestJson, RefusesTextThatWouldBecomeAControlToken) {
   GenerateRequest request = Asking({});
   for (const char c : std::string_view("<|im_end|>")) request.prompt.push_back(static_cast<unsigned char>(c));
-  const auto rest = RequestJson(request, 10, TokenExchange::kText, FakeTokenizer());
+  const auto rest = RequestJson(request, 10, TokenExchange::kText, FormatFields::kNone, FakeTokenizer());
   ASSERT_FALSE(rest.has_value());
   EXPECT_EQ(rest.error().code(), Code::kUnsupported);
-  EXPECT_TRUE(RequestJson(request, 10, TokenExchange::kTokens, FakeTokenizer()).has_value());
+  EXPECT_TRUE(RequestJson(request, 10, TokenExchange::kTokens, FormatFields::kNone, FakeTokenizer()).has_value());
+}
+
+TEST(RequestJson, AsksForAFormat) {
+  using grammar::GrammarKind;
+  const auto compiler = grammar::GrammarCompiler::Create(std::make_shared<FakeTokenizer>());
+  GenerateRequest request = Asking({1});
+  const auto body_with = [&](FormatFields formats) {
+    const auto rest = RequestJson(request, 10, TokenExchange::kTokens, formats, FakeTokenizer());
+    EXPECT_TRUE(rest.has_value()) << rest.error().message();
+    return ParseJson(WithModel("m", *rest))->as_object();
+  };
+  request.grammar = compiler->Compile(grammar::SchemaGrammar({{"type", "integer"}}).value()).value();
+  json::object body = body_with(FormatFields::kStructuredOutputs);
+  EXPECT_EQ(body.at("structured_outputs").at("json").at("type"), "integer");
+  EXPECT_FALSE(body.contains("ignore_eos"));
+  EXPECT_EQ(body.at("stop_token_ids"), (json::array{256}));
+  EXPECT_EQ(body_with(FormatFields::kGuided).at("guided_json").at("type"), "integer");
+  const auto refused = RequestJson(request, 10, TokenExchange::kTokens, FormatFields::kNone, FakeTokenizer());
+  EXPECT_EQ(refused.error().code(), Code::kUnsupported);
+
+  request.grammar = compiler->Compile({GrammarKind::kRegex, "\"[0-9]+"}).value();
+  EXPECT_EQ(body_with(FormatFields::kStructuredOutputs).at("structured_outputs"),
+            (json::object{{"regex", "\"[0-9]+"}}));
+  EXPECT_EQ(body_with(FormatFields::kGuided).at("guided_regex"), "\"[0-9]+");
+  request.grammar = compiler->Compile({GrammarKind::kLark, "start: \"a\""}).value();
+  EXPECT_EQ(body_with(FormatFields::kGuided).at("guided_grammar"), "start: \"a\"");
+
+  // Of one that is half written no source says the rest.
+  request.grammar = compiler->Compile({GrammarKind::kRegex, "abc"}).value()->After(std::vector<TokenId>{'a'}).value();
+  EXPECT_FALSE(RequestJson(request, 10, TokenExchange::kTokens, FormatFields::kGuided, FakeTokenizer()).has_value());
 }
 
 TEST(RequestJson, RefusesWhatTheProtocolCannotCarry) {
   GenerateRequest scored = Asking({1});
   scored.n_logprobs = 0;
-  EXPECT_FALSE(RequestJson(scored, 10, TokenExchange::kText, FakeTokenizer()).has_value());
+  EXPECT_FALSE(RequestJson(scored, 10, TokenExchange::kText, FormatFields::kNone, FakeTokenizer()).has_value());
   scored.prompt_logprobs = true;
-  EXPECT_FALSE(RequestJson(scored, 10, TokenExchange::kTokens, FakeTokenizer()).has_value());
+  EXPECT_FALSE(RequestJson(scored, 10, TokenExchange::kTokens, FormatFields::kNone, FakeTokenizer()).has_value());
   GenerateRequest cut = Asking({0xC3});
-  EXPECT_FALSE(RequestJson(cut, 10, TokenExchange::kText, FakeTokenizer()).has_value());
+  EXPECT_FALSE(RequestJson(cut, 10, TokenExchange::kText, FormatFields::kNone, FakeTokenizer()).has_value());
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
 // Fuzz target: any bytes as the body of an upstream's answer. The first byte chooses how tokens travel and how the
 // bytes are cut. Whatever they are: cut and whole give the same events, no id leaves the vocabulary, and no more tokens
-// come than were asked for.
+// come than were asked for; what passes for JSON is JSON.
 #include <algorithm>
+#include <boost/json/parse.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -14,7 +15,10 @@
 #include "base/utf8.h"
 #include "engine/engine.h"
 #include "engine/fake_tokenizer.h"
+#include "grammar/grammar_compiler.h"
+#include "grammar/json_schema.h"
 #include "upstream/chunk.h"
+#include "upstream/format_check.h"
 #include "upstream/sse_parser.h"
 #include "upstream/token_assembler.h"
 
@@ -24,7 +28,7 @@ using namespace quern;
 using namespace quern::upstream;
 
 constexpr size_t kMaxEventBytes = 4096;
-constexpr int kMaxTokens = 16;
+constexpr int kMaxTokens = 48;
 
 void Require(bool holds, const char* what) {
   if (holds) return;
@@ -41,10 +45,26 @@ std::vector<std::string> EventsOf(std::string_view bytes, size_t piece) {
   return events;
 }
 
+void CheckJson(const std::shared_ptr<const engine::FakeTokenizer>& tokenizer, const TextTokens& text_tokens,
+               const std::vector<engine::TokenEvent>& tokens) {
+  static const auto json = grammar::GrammarCompiler::Create(tokenizer)->Compile(grammar::JsonObjectGrammar()).value();
+  const auto check = FormatCheck::Create(*json, {engine::FakeTokenizer::kImEnd}, *tokenizer, text_tokens).value();
+  std::string text;
+  for (const engine::TokenEvent& token : tokens) {
+    if (!check->Take(token.token)) return;
+    if (token.token != engine::FakeTokenizer::kImEnd) text += tokenizer->TokenBytes(token.token);
+  }
+  if (tokens.empty() || tokens.back().token != engine::FakeTokenizer::kImEnd) return;
+  boost::system::error_code error;
+  boost::json::parse(text, error, {}, {.max_depth = 1000});
+  Require(!error, "what is not JSON passed as JSON");
+}
+
 void Assemble(const std::vector<std::string>& events, TokenExchange exchange, int n_logprobs) {
   static const auto tokenizer = std::make_shared<const engine::FakeTokenizer>();
   static const TextTokens text_tokens(tokenizer);
-  const Wanted wanted{.n_prompt = 5, .n_max = kMaxTokens, .n_logprobs = n_logprobs, .stop_tokens = {256}};
+  const Wanted wanted{
+      .n_prompt = 5, .n_max = kMaxTokens, .n_logprobs = n_logprobs, .stop_tokens = {engine::FakeTokenizer::kImEnd}};
   TokenAssembler assembler(wanted, exchange, *tokenizer, text_tokens);
   std::vector<engine::TokenEvent> tokens;
   for (const std::string& event : events) {
@@ -56,6 +76,7 @@ void Assemble(const std::vector<std::string>& events, TokenExchange exchange, in
     if (!assembler.Push(*chunk, tokens)) return;
   }
   const auto finished = assembler.Finish(tokens);
+  CheckJson(tokenizer, text_tokens, tokens);
   for (size_t i = 0; i < tokens.size(); ++i) {
     Require(tokens[i].token >= 0 && tokens[i].token < tokenizer->vocab_size(), "an id outside the vocabulary");
     Require(tokens[i].n_generated == static_cast<int>(i) + 1, "tokens that are counted wrongly");

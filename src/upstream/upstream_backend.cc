@@ -191,7 +191,10 @@ Result<engine::Generation> UpstreamBackend::Impl::Submit(engine::GenerateRequest
                 .n_max = MaxNewTokens(request, info_),
                 .n_logprobs = request.n_logprobs,
                 .stop_tokens = request.stop_tokens};
-  QUERN_ASSIGN(ask.body, RequestJson(request, ask.wanted.n_max, options_.exchange, *tokenizer_));
+  QUERN_ASSIGN(ask.body, RequestJson(request, ask.wanted.n_max, options_.exchange, options_.formats, *tokenizer_));
+  if (request.grammar) {
+    QUERN_ASSIGN(ask.format, FormatCheck::Create(*request.grammar, request.stop_tokens, *tokenizer_, text_tokens_));
+  }
   if (endpoints_.size() > 1) call->keys = PrefixKeys(request.prompt);
   ask.deadline = DeadlineOf(request, options_.limits);
   const bool background = request.priority == engine::Priority::kBackground;

@@ -59,7 +59,9 @@ def front(tmp_path):
 def pair(tmp_path_factory):
     """A scripted server, and one in front of it."""
     folder = tmp_path_factory.mktemp("pair")
-    (folder / "script.json").write_text(json.dumps(answers.COMMON))
+    person = {"match": "who is it", "text": 'It is:<|endoftext|>{"name": "Ann", "age": 7}'}
+    script = {**answers.COMMON, "rules": [person, *answers.COMMON["rules"]]}
+    (folder / "script.json").write_text(json.dumps(script))
     back = Server("--script", folder / "script.json", "--name", "demo")
     (folder / "quern.toml").write_text(table([back.url], exchange="tokens"))
     there = Server("--config", folder / "quern.toml")
@@ -156,12 +158,39 @@ def test_logprobs_come_along(pair):
     assert [t["logprob"] for t in there] == pytest.approx([t["logprob"] for t in back], abs=1e-4)
 
 
-def test_what_cannot_be_enforced_there_is_refused(pair):
+PERSON = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+STRICT = {"type": "json_schema", "json_schema": {"name": "person", "strict": True, "schema": PERSON}}
+FORMATS = {
+    "schema": {"response_format": STRICT},
+    "object": {"response_format": {"type": "json_object"}},
+    "regex": {"guided_regex": "[A-Z][a-z]+"},
+    "choice": {"guided_choice": ["Ann", "Bob"]},
+    "grammar": {"guided_grammar": 'start: "{" /[^0-9]+/ NUMBER "}"\nNUMBER: /[0-9]+/'},
+    "forced call": {"tools": TOOLS, "tool_choice": "required"},
+    "strict function": {"tools": [{"type": "function", "function": {**TOOLS[0]["function"], "strict": True}}]},
+}
+
+
+@pytest.mark.parametrize("fields", FORMATS.values(), ids=FORMATS)
+def test_formats_are_enforced_there(pair, fields):
+    content = "must call" if "tools" in fields else "who is it"
+    back, there = (server.chat(content, **fields) for server in pair)
+    assert there.status == back.status == 200, there.text
+    assert plain(there.json()) == plain(back.json())
+    assert there.choice["finish_reason"] == ("tool_calls" if "tools" in fields else "stop")
+    assert there.content or there.choice["message"]["tool_calls"]
+
+
+def test_formats_that_cannot_be_passed_on_are_refused(pair):
     _, there = pair
-    answer = there.chat("json", response_format={"type": "json_object"})
-    assert answer.status == 400 and "server that runs this model" in answer.error["message"]
-    answer = there.chat("must call", tools=TOOLS, tool_choice="required")
-    assert answer.status == 400
+    begun = [{"role": "user", "content": "who is it"}, {"role": "assistant", "content": '{"name"', "partial": True}]
+    answer = there.chat(messages=begun, response_format=STRICT)
+    assert answer.status == 400 and "beginning is already written" in answer.error["message"]
 
 
 def test_a_client_that_leaves_is_cancelled_behind_it(pair):
@@ -184,6 +213,38 @@ def test_an_error_behind_it_has_the_shape_of_the_dialect(pair):
 
 
 # ---- a misbehaving upstream ----
+
+
+@pytest.mark.parametrize("pieces", [1, 9])
+def test_an_answer_is_held_to_its_format_whatever_the_upstream_does(front, pieces):
+    kept = '\n{ "name":\t"An  n",\n\n  "age" : 7}\n'
+    fake = FakeUpstream(says(kept, pieces), says('{"name": "Ann", "age": "7"}', pieces), says('{"name": "Ann"', pieces))
+    there = front(fake)
+    assert json.loads(there.chat("x", response_format=STRICT).content) == {"name": "An  n", "age": 7}
+    sent = fake.asked[0].body
+    assert sent["structured_outputs"]["json"]["required"] == ["name", "age"] and "ignore_eos" not in sent
+    answer = there.chat("x", response_format=STRICT)
+    assert answer.status == 503 and "does not keep to the format" in answer.error["message"]
+    answer = there.chat("x", response_format=STRICT)
+    assert answer.status == 503 and "ended an answer before the format" in answer.error["message"]
+    assert len(fake.asked) == 3  # such an answer is not asked for again
+    events = there.chat_events("x", response_format=STRICT)
+    assert "ended an answer before the format" in json.dumps(events)
+    assert there.metric("quern_upstream_failures_total") == 3
+
+
+def test_older_servers_are_asked_in_their_words(front):
+    fake = FakeUpstream(says("123"))
+    there = front(fake, formats="guided")
+    assert there.chat("x", guided_regex="[0-9]+").content == "123"
+    assert fake.asked[0].body["guided_regex"] == "[0-9]+"
+
+
+def test_formats_may_be_switched_off(front):
+    there = front(FakeUpstream(says("{}")), formats="none")
+    for fields in FORMATS.values():
+        answer = there.chat("x", **fields)
+        assert answer.status == 400 and "server that runs this model" in answer.error["message"]
 
 
 def test_text_is_exchanged_with_any_completions_endpoint(front):
@@ -381,6 +442,7 @@ def test_keys_are_sent_and_never_shown(tmp_path, monkeypatch):
         (table([{"url": "http://x", "weight": 0}]), ["weight", "1"]),
         (table([{"url": "http://x", "api_key_env": "NOT_SET_ANYWHERE"}]), ["NOT_SET_ANYWHERE"]),
         (table(["http://x"], exchange="letters"), ["tokens", "text"]),
+        (table(["http://x"], formats="json"), ["structured_outputs", "guided", "none"]),
     ],
 )
 def test_a_wrong_table_is_named(tmp_path, text, words):
