@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +21,7 @@ namespace quern::os {
 namespace {
 
 constexpr size_t kReadAheadBytes = size_t{32} << 20;  // at a time: some milliseconds from a disk
+constexpr size_t kProbeBytes = size_t{256} << 10;     // one page of so many is asked whether it is in memory
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22  // Linux 5.14; glibc 2.36 knows it, older ones do not
 #endif
@@ -57,6 +60,22 @@ Result<std::pair<int, size_t>> OpenRegular(const std::filesystem::path& path) {
   return std::pair<int, size_t>(fd, static_cast<size_t>(info.st_size));
 }
 
+// Whether the system has this part of a file in memory, as far as a page here and there can tell. Unlike mincore it
+// says so of other people's files too.
+bool IsCached(int fd, size_t at, size_t n) {
+  for (size_t probe = at; probe < at + n; probe += kProbeBytes) {
+    std::byte first;
+    const iovec into{.iov_base = &first, .iov_len = 1};
+    if (::preadv2(fd, &into, 1, static_cast<off_t>(probe), RWF_NOWAIT) != 1) return false;
+  }
+  return true;
+}
+
+bool FitsIntoFreeMemory(size_t n) {
+  struct sysinfo info;
+  return ::sysinfo(&info) == 0 && n <= info.freeram * info.mem_unit;
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::filesystem::path& path) {
@@ -90,19 +109,26 @@ void MappedFile::ReadAhead() const {
     reader_ = std::jthread([this](const std::stop_token& stop) {
       pthread_setname_np(pthread_self(), "quern-ahead");
       if (const auto nodes = MemoryNodes(); nodes.size() > 1) SpreadReadsOfThisThread(nodes);
-      MapAll(stop);
+      ReadAll(stop);
     });
   });
 }
 
-void MappedFile::MapAll(const std::stop_token& stop) const {
-  if (size_ == 0) return;
+void MappedFile::ReadAll(const std::stop_token& stop) const {
+  // Should the path lead elsewhere by now, only advice is given about the wrong file.
+  const Fd fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+  if (size_ == 0 || fd.get() < 0) return;
   auto* data = const_cast<std::byte*>(data_);
-  // Where the file system keeps large pages, the disk is read in 2 MiB pieces and each costs one fault. Advice only.
-  static_cast<void>(::madvise(data, size_, MADV_HUGEPAGE));
+  // Where the file system keeps large pages, the disk is read in 2 MiB pieces and each costs one fault. Not where they
+  // had to be made first: the system would throw out other parts of the file to have memory in one piece.
+  const bool large = FitsIntoFreeMemory(size_) && ::madvise(data, size_, MADV_HUGEPAGE) == 0;
   for (size_t at = 0; at < size_ && !stop.stop_requested(); at += kReadAheadBytes) {
+    const size_t n = std::min(kReadAheadBytes, size_ - at);
+    // What is there is mapped where it is used, which costs less than to map all of it now.
+    if (IsCached(fd.get(), at, n)) continue;
+    if (!large) static_cast<void>(::readahead(fd.get(), static_cast<off64_t>(at), n));
     // Where the system does not know this, pages come when they are used, as they would have.
-    if (::madvise(data + at, std::min(kReadAheadBytes, size_ - at), MADV_POPULATE_READ) != 0) return;
+    if (::madvise(data + at, n, MADV_POPULATE_READ) != 0) return;
   }
 }
 

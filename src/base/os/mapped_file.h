@@ -30,8 +30,8 @@ class MappedFile {
   // as this process's memory. Reading them again reads the file again.
   void Release(std::span<const std::byte> part) const;
 
-  // Starts to map the whole file on a thread of its own, which reads what is still on the disk, so that whoever uses
-  // the bytes later need not wait for either. Returns at once; only the first call does something.
+  // Starts to read what of the file is still on the disk, on a thread of its own, so that whoever uses the bytes later
+  // need not wait for it. Returns at once; only the first call does something.
   void ReadAhead() const;
   const std::filesystem::path& path() const { return path_; }
 
@@ -39,7 +39,7 @@ class MappedFile {
   MappedFile(std::filesystem::path path, const std::byte* data, size_t size)
       : path_(std::move(path)), data_(data), size_(size) {}
 
-  void MapAll(const std::stop_token& stop) const;
+  void ReadAll(const std::stop_token& stop) const;
 
   std::filesystem::path path_;
   const std::byte* data_;

@@ -1,11 +1,17 @@
 #include "base/os/mapped_file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <thread>
+#include <utility>
+#include <vector>
 
 namespace quern::os {
 namespace {
@@ -34,29 +40,37 @@ TEST(MappedFile, WhatIsReleasedCanBeReadAgain) {
   }
 }
 
-// KiB of this process's memory that /proc/self/smaps counts for a file.
-int64_t ResidentKiB(const std::filesystem::path& path) {
-  std::ifstream maps("/proc/self/smaps");
-  bool here = false;
-  int64_t sum = 0;
-  for (std::string line; std::getline(maps, line);) {
-    if (line.find('-') < line.find(' ')) here = line.ends_with(path.filename().string());
-    if (here && line.starts_with("Rss:")) sum += std::stoll(line.substr(4));
-  }
-  return sum;
+size_t CountPages(size_t n_bytes) {
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  return (n_bytes + page - 1) / page;
 }
 
-TEST(MappedFile, ReadAheadMapsAllOfItInTheBackground) {
-  constexpr int kMiB = 70;  // more than one piece
-  const auto path = WriteTemp("quern_read_ahead", std::string(size_t{kMiB} << 20, 'x'));
-  const auto file = MappedFile::Open(path);
-  ASSERT_TRUE(file.has_value());
-  EXPECT_LT(ResidentKiB(path), 1024);
-  (*file)->ReadAhead();
-  (*file)->ReadAhead();
-  for (int tries = 0; tries < 1000 && ResidentKiB(path) < kMiB * 1024; ++tries)
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  EXPECT_EQ(ResidentKiB(path), kMiB * 1024);
+// Pages of the file that the system has in memory.
+size_t CachedPages(const MappedFile& file) {
+  std::vector<unsigned char> there(CountPages(file.bytes().size()));
+  EXPECT_EQ(::mincore(const_cast<std::byte*>(file.bytes().data()), file.bytes().size(), there.data()), 0);
+  return static_cast<size_t>(std::count_if(there.begin(), there.end(), [](unsigned char c) { return (c & 1U) != 0; }));
+}
+
+TEST(MappedFile, ReadAheadReadsWhatIsOnTheDisk) {
+  constexpr size_t kBytes = (size_t{70} << 20) + 5;  // more than one piece, and an end within a page
+  const auto path = WriteTemp("quern_read_ahead", std::string(kBytes, 'x'));
+  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_GE(fd, 0);
+  ASSERT_EQ(::fsync(fd), 0);
+  // All of it, then only a piece in the middle: the rest must be left as it is.
+  for (const auto& [from, n] : {std::pair<off_t, off_t>{0, 0}, {off_t{34} << 20, off_t{4} << 20}}) {
+    ASSERT_EQ(::posix_fadvise(fd, from, n, POSIX_FADV_DONTNEED), 0);
+    const auto file = MappedFile::Open(path);
+    ASSERT_TRUE(file.has_value());
+    const size_t n_pages = CountPages(kBytes);
+    (*file)->ReadAhead();
+    (*file)->ReadAhead();
+    for (int tries = 0; tries < 1000 && CachedPages(**file) < n_pages; ++tries)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    EXPECT_EQ(CachedPages(**file), n_pages);
+  }
+  ::close(fd);
   std::filesystem::remove(path);
 }
 
