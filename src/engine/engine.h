@@ -226,6 +226,9 @@ class Backend {
 
   // Refuses new requests from now on; running ones go on. Used for graceful shutdown.
   virtual void Drain() = 0;
+  // true: somebody waits for this backend's place, so its background requests no longer stand still for what other
+  // models are asked. Any thread.
+  virtual void Hurry(bool) {}
 };
 
 }  // namespace quern::engine

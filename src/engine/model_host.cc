@@ -410,7 +410,9 @@ void ModelHost::Impl::MakeOneYield(const Ticket& to, Clock::time_point now) {
     if (!only_background && now < to.asked_at() + options_.fair_wait) continue;
     if (chosen == nullptr || slot->loaded_at < chosen->loaded_at) chosen = slot.get();
   }
-  if (chosen != nullptr) chosen->yielding = true;
+  if (chosen == nullptr) return;
+  chosen->yielding = true;
+  chosen->backend->Hurry(true);
 }
 
 // Nobody needs the place of those that yield any more.
@@ -421,6 +423,7 @@ std::vector<ModelHost::Impl::Started> ModelHost::Impl::TakeThoseNotToYield() {
   for (const auto& slot : slots_) {
     if (!slot->yielding) continue;
     slot->yielding = false;
+    if (slot->backend) slot->backend->Hurry(false);
     if (slot->state != State::kLoaded || slot->leaving) continue;
     for (Started& one : TakeWaiting(slot)) all.push_back(std::move(one));
   }

@@ -17,6 +17,25 @@ using State = Residency::State;
 
 constexpr uint64_t kGiB = uint64_t{1} << 30;
 
+// A scripted backend that says whether its place is wanted.
+class Watched final : public Backend {
+ public:
+  Watched(std::shared_ptr<Backend> backend, std::atomic<bool>& hurried)
+      : backend_(std::move(backend)), hurried_(hurried) {}
+  const BackendInfo& info() const override { return backend_->info(); }
+  const EngineLimits& limits() const override { return backend_->limits(); }
+  Result<Generation> Submit(GenerateRequest request, EventSink sink) override {
+    return backend_->Submit(std::move(request), std::move(sink));
+  }
+  BackendStats stats() const override { return backend_->stats(); }
+  void Drain() override { backend_->Drain(); }
+  void Hurry(bool hurry) override { hurried_ = hurry; }
+
+ private:
+  const std::shared_ptr<Backend> backend_;
+  std::atomic<bool>& hurried_;
+};
+
 // A model of a host, and what a test knows of it.
 class Served {
  public:
@@ -70,6 +89,7 @@ class Served {
   std::shared_ptr<Backend> backend;
   std::atomic<int> n_loads{0};
   std::atomic<bool> fails{false};
+  std::atomic<bool> hurried{false};
 
  private:
   Result<std::shared_ptr<Backend>> Load() {
@@ -79,7 +99,7 @@ class Served {
     constexpr std::string_view kScript = R"({"context_length": 100, "rules": [
       {"match": "h", "text": "x", "fault": {"kind": "hang", "at": 0}}, {"text": "yes"}]})";
     QUERN_ASSIGN(auto made, ScriptedBackend::Create(kScript, std::make_shared<FakeTokenizer>()));
-    return std::shared_ptr<Backend>(std::move(made));
+    return std::make_shared<Watched>(std::move(made), hurried);
   }
 
   std::atomic<bool> gate_{false};
@@ -231,9 +251,11 @@ TEST(ModelHost, WhoNoLongerHasToYieldGoesOn) {
   const auto queued = busy.Ask(behind);
   std::this_thread::sleep_for(50ms);
   EXPECT_FALSE(behind.finished().has_value());
+  EXPECT_TRUE(busy.hurried);
   asked->Cancel();
   ASSERT_TRUE(behind.WaitFinished());
   EXPECT_EQ(behind.finished()->reason, FinishReason::kStopToken);
+  EXPECT_FALSE(busy.hurried);
   EXPECT_EQ(other.n_loads, 0);
   EXPECT_EQ(busy.n_loads, 1);
 }
@@ -247,6 +269,7 @@ TEST(ModelHost, BackgroundRequestsKeepNobodyOut) {
   Collector waiting;
   auto asked = other.Ask(waiting);
   std::this_thread::sleep_for(100ms);
+  EXPECT_TRUE(batch.hurried);
   Collector next;
   const auto queued = batch.Ask(next, false, {}, Priority::kBackground);
   std::this_thread::sleep_for(50ms);

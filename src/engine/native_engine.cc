@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -110,6 +111,11 @@ class NativeEngine final : public Backend {
     return stats;
   }
 
+  void Hurry(bool hurry) override {
+    hurried_ = hurry;
+    bell_->Ring();
+  }
+
   void Drain() override {
     std::lock_guard lock(bell_->mutex);
     draining_ = true;
@@ -151,7 +157,9 @@ class NativeEngine final : public Backend {
   }
 
   // Those in the background stand still while interactive ones are with another engine.
-  bool MayStep() const { return !running_.empty() && (!running_.front()->background() || !right_of_way_->IsClaimed()); }
+  bool MayStep() const {
+    return !running_.empty() && (!running_.front()->background() || hurried_ || !right_of_way_->IsClaimed());
+  }
 
   // Under the mutex: what was cancelled or is late, from the queue and from the running ones.
   Sequences TakeEnded() {
@@ -289,6 +297,7 @@ class NativeEngine final : public Backend {
   BatchRunner runner_;
 
   const std::shared_ptr<RightOfWay> right_of_way_;
+  std::atomic<bool> hurried_{false};
   const std::shared_ptr<Bell> bell_;  // its mutex guards what follows
   const std::shared_ptr<void> when_free_;
   bool stopping_ = false;

@@ -446,6 +446,19 @@ TEST(NativeEngine, BackgroundStandsStillWhileAnotherEngineIsAsked) {
     ExpectMatches(out, request, asked->info().context_length);
     ASSERT_TRUE(background.WaitTokens(n_then + 5));
   }
+  // When its place is needed it goes on, so that nobody waits for one who waits.
+  {
+    other.wishes->held = true;
+    Collector out;
+    auto generation = asked->Submit(RandomRequest(7), out.Sink()).value();
+    const size_t n_then = background.ids().size();
+    engine->Hurry(true);
+    ASSERT_TRUE(background.WaitTokens(n_then + 5));
+    EXPECT_FALSE(out.finished());
+    engine->Hurry(false);
+    other.wishes->held = false;
+    ASSERT_TRUE(out.WaitFinished());
+  }
   // What stands still can be cancelled, and ends when its time is over.
   other.wishes->held = true;
   Collector out;

@@ -14,7 +14,7 @@ namespace quern::engine {
 class RightOfWay {
  public:
   // Held for an interactive request from its acceptance to its end. While there is one, no engine begins a step of
-  // requests in the background.
+  // requests in the background, unless its place is needed (Backend::Hurry).
   class Claim {
    public:
     explicit Claim(RightOfWay& way);

@@ -58,7 +58,7 @@ TEST(MappedFile, ReadAheadReadsWhatIsOnTheDisk) {
   const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   ASSERT_GE(fd, 0);
   ASSERT_EQ(::fsync(fd), 0);
-  // All of it, then only a piece in the middle: the rest must be left as it is.
+  // All of it, then only a hole in the middle.
   for (const auto& [from, n] : {std::pair<off_t, off_t>{0, 0}, {off_t{34} << 20, off_t{4} << 20}}) {
     ASSERT_EQ(::posix_fadvise(fd, from, n, POSIX_FADV_DONTNEED), 0);
     const auto file = MappedFile::Open(path);
