@@ -13,9 +13,9 @@ namespace {
 
 using enum kernels::KvType;
 
-constexpr kernels::KvTypes kBase{kF16, kF16};
-constexpr kernels::KvTypes kOthers[] = {{kF32, kF32}, {kBF16, kBF16}, {kQ8, kQ8}, {kF16, kQ8},
-                                        {kQ8, kF16},  {kQ8, kQ4},     {kQ4, kQ8}, {kQ4, kQ4}};
+constexpr kernels::KvTypes kBase{kF32, kF32};
+constexpr kernels::KvTypes kOthers[] = {{kI16, kI16}, {kF16, kF16}, {kBF16, kBF16}, {kQ8, kQ8}, {kI16, kQ8},
+                                        {kQ8, kI16},  {kQ8, kQ4},   {kQ4, kQ8},     {kQ4, kQ4}};
 
 }  // namespace
 
@@ -33,7 +33,7 @@ Result<std::string> KvLossTable(const model::Model& model, int n_tokens, ThreadP
     out += fmt::format("{:<9} {:>10} {:>10.2g} {:>10.2g} {:>10.2f} %\n", model::KvTypesName(types), bytes(types),
                        loss.mean_kl, loss.max_kl, 100 * loss.top1);
   }
-  return out + fmt::format("{} positions of a text that the model wrote itself; KL in nats, against f16\n", n);
+  return out + fmt::format("{} positions of a text that the model wrote itself; KL in nats, against f32\n", n);
 }
 
 }  // namespace quern::cli

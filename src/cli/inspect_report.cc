@@ -41,7 +41,7 @@ std::map<std::string_view, ClassSum> SumByClass(const model::Checkpoint& checkpo
 std::string KvTable(const model::ModelConfig& config, int n_context) {
   using enum kernels::KvType;
   std::string out = fmt::format("\n{:<14} {:>10} {:>14}\n", "keys, values", "per token", "whole context");
-  for (const kernels::KvType type : {kF16, kBF16, kQ8, kQ4}) {
+  for (const kernels::KvType type : {kI16, kF16, kBF16, kQ8, kQ4}) {
     const auto bytes = static_cast<uint64_t>(config.KvBytesPerToken({type, type}));
     out += fmt::format("{:<14} {:>10} {:>14}\n", kernels::KvTypeName(type), SizeText(bytes),
                        SizeText(bytes * static_cast<uint64_t>(n_context)));

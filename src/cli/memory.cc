@@ -12,7 +12,7 @@ namespace quern::cli {
 kernels::KvTypes DefaultKvTypes(const model::Checkpoint& checkpoint) {
   const bool all_f32 = std::ranges::all_of(
       checkpoint.tensors(), [](const model::StoredTensor& tensor) { return tensor.dtype == DType::kF32; });
-  const auto type = all_f32 ? kernels::KvType::kF32 : kernels::KvType::kF16;
+  const auto type = all_f32 ? kernels::KvType::kF32 : kernels::KvType::kI16;
   return {type, type};
 }
 

@@ -28,11 +28,8 @@ struct Subject {
 // Published shapes in the usual 4-bit mixture: 4.86 bits per weight on average.
 Subject Published(const char* name, const model::ModelConfig& config) {
   constexpr double kBytesPerWeight = 4.86 / 8;
-  return {name,
-          model::WorkOf(config, DType::kQ4K, kBytesPerWeight),
-          config.n_layers,
-          kBytesPerWeight * static_cast<double>(config.CountParameters()),
-          {}};
+  return {name, model::WorkOf(config, DType::kQ4K, kBytesPerWeight), config.n_layers,
+          kBytesPerWeight * static_cast<double>(config.CountParameters()), model::KvWorkOf(config, {})};
 }
 
 std::vector<Subject> PublishedModels() {

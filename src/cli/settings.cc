@@ -129,7 +129,7 @@ const std::vector<Option>& Table() {
        "compute weights larger than memory from a packed file, reading the disk again and again",
        Flag(&Settings::allow_swap_from_disk)},
       {"kv_type", ValueKind::kText, kEngines | kInspect | kBench | kPlan, "TYPE",
-       "keys and values kept as f16, bf16, q8 or q4; K,V for two (default f16)", SetKvType},
+       "keys and values kept as i16, f16, bf16, q8 or q4; K,V for two (default i16)", SetKvType},
       {"yarn", ValueKind::kNumber, kEngines | kPlan, "FACTOR",
        "stretch the model's positions by YaRN, for contexts beyond its own",
        Number(&Settings::yarn, 1, kMaxYarnFactor)},

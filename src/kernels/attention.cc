@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "kernels/aligned_buffer.h"
 #include "kernels/dispatch.h"
+#include "kernels/fixed16.h"
 #include "tensor/dtype.h"
 
 namespace quern::kernels {
@@ -45,16 +46,30 @@ struct Shape {
   int dim;    // layout.padded_dim()
   int group;  // query heads per KV head
   float scale;
-  enum class Queries : uint8_t { kF32, kBf16, kIntegers } queries;  // what the keys' type asks for
+  enum class Queries : uint8_t { kF32, kBf16, kFixed, kIntegers } queries;  // what the keys' type asks for
 
   Shape(const KvLayout& kv, int n_heads, float score_scale)
       : layout(kv),
         dim(kv.padded_dim()),
         group(n_heads / kv.n_kv_heads),
         scale(score_scale),
-        queries(kv.types.k == KvType::kQ8 || kv.types.k == KvType::kQ4 ? Queries::kIntegers
-                : kv.types.k == KvType::kBF16                          ? Queries::kBf16
-                                                                       : Queries::kF32) {}
+        queries(QueriesFor(kv.types.k)) {}
+
+  static Queries QueriesFor(KvType keys) {
+    switch (keys) {
+      case KvType::kF32:
+      case KvType::kF16:
+        return Queries::kF32;
+      case KvType::kBF16:
+        return Queries::kBf16;
+      case KvType::kI16:
+        return Queries::kFixed;
+      case KvType::kQ8:
+      case KvType::kQ4:
+        break;
+    }
+    return Queries::kIntegers;
+  }
 };
 
 int Blocks(int n_q) { return (n_q + kQueryBlock - 1) / kQueryBlock; }
@@ -121,7 +136,14 @@ void PackBf16(const float* q, int dim, int lane, int16_t* q16) {
   }
 }
 
-// The same as 16-bit integers per group of dims.
+// The same as 16-bit integers with one scale.
+void PackFixed(const float* q, int dim, int lane, int16_t* q16, float* q_scale) {
+  const Fixed16 fixed(q, static_cast<size_t>(dim), kQueryBlock);
+  q_scale[lane] = fixed.scale();
+  for (int d = 0; d < dim; ++d) q16[(d / 2 * kQueryBlock + lane) * 2 + d % 2] = fixed.Of(q[d * kQueryBlock]);
+}
+
+// The same per group of dims.
 void PackIntegers(const float* q, int dim, int lane, int16_t* q16, float* q_scale) {
   for (int group = 0; group < dim / kKvGroup; ++group) {
     const float* x = q + static_cast<ptrdiff_t>(group) * kKvGroup * kQueryBlock;
@@ -153,6 +175,9 @@ void PackQueries(std::span<const AttentionRow> rows, const Shape& shape, const U
       }
       const ptrdiff_t size = static_cast<ptrdiff_t>(block) * shape.dim * kQueryBlock;
       if (shape.queries == Shape::Queries::kBf16) PackBf16(q + lane, shape.dim, lane, work.q16 + size);
+      if (shape.queries == Shape::Queries::kFixed) {
+        PackFixed(q + lane, shape.dim, lane, work.q16 + size, work.q_scale + size / kKvGroup);
+      }
       if (shape.queries == Shape::Queries::kIntegers) {
         PackIntegers(q + lane, shape.dim, lane, work.q16 + size, work.q_scale + size / kKvGroup);
       }

@@ -39,7 +39,9 @@ class AttentionScratch {
 
 // out = softmax(scale * q k^T) v per head; query head h reads KV head h / (n_heads / n_kv_heads). n_heads is a multiple
 // of n_kv_heads, at most kMaxGroup times. f32 arithmetic; against keys of type q8 and q4, q is rounded to 16 bits per
-// group of 32 dims (relative to their largest: 2^-16) and multiplied as integers; against keys of type bf16, q is
+// group of 32 dims (relative to their largest: 2^-16) and multiplied as integers; against keys of type i16, q is
+// rounded as they are (fixed16.h), against values of type i16 the softmax's weights are, to 16 bits per kWeightRun
+// tokens, and the sums of their products are exact integers: finer than f16 throughout; against keys of type bf16, q is
 // rounded to bf16, against values of type bf16 the softmax's weights are, as models in bf16 were trained and are
 // published to run, and products of pairs are summed in f32.
 //

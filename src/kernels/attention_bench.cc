@@ -84,12 +84,12 @@ void Prompt(benchmark::State& state) { Run(state, 256); }
 
 BENCHMARK(Decode)
     ->Name("decode")
-    ->ArgsProduct({{1, 2, 3, 4}, {0, 1, 2}, {8192, 32768}})
+    ->ArgsProduct({{1, 2, 3, 4, 5}, {0, 1, 2}, {8192, 32768}})
     ->UseRealTime()
     ->Unit(benchmark::kMicrosecond);
 BENCHMARK(Prompt)
     ->Name("prompt")
-    ->ArgsProduct({{1, 2, 3, 4}, {0, 1}, {8192}})
+    ->ArgsProduct({{1, 2, 3, 4, 5}, {0, 1}, {8192}})
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
 

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "kernels/fixed16.h"
 #include "tensor/dtype.h"
 
 namespace quern::kernels {
@@ -52,6 +53,14 @@ uint16_t Get16(const std::byte* at) {
   return v;
 }
 
+void PutFloat(std::byte* at, float v) { std::memcpy(at, &v, sizeof(v)); }
+
+float GetFloat(const std::byte* at) {
+  float v;
+  std::memcpy(&v, at, sizeof(v));
+  return v;
+}
+
 // Where the parts of one head of a page lie.
 struct Place {
   KvType type;
@@ -60,9 +69,9 @@ struct Place {
 
   size_t n_groups() const { return dim / kKvGroup; }
 
-  // Element of a type without scales.
+  // Element of a type whose values take whole elements of their own.
   size_t Element(size_t d) const {
-    if (type == KvType::kBF16) {
+    if (type == KvType::kBF16 || type == KvType::kI16) {
       return keys ? (d / 2 * page_tokens + slot) * 2 + d % 2 : (slot / 2 * dim + d) * 2 + slot % 2;
     }
     return keys ? d * page_tokens + slot : slot * dim + d;
@@ -85,6 +94,10 @@ struct Place {
     return (d / 8 * page_tokens + slot) * 4 + nibble / 2;
   }
 
+  // Byte of the scale that all dims of a token share.
+  size_t TokenScale() const { return page_tokens * dim * 2 + slot * 4; }
+
+  // Byte of a group's scale.
   size_t Scale(size_t group) const {
     const size_t values = page_tokens * dim / (type == KvType::kQ8 ? 1 : 2);
     return values + 2 * (keys ? group * page_tokens + slot : slot * n_groups() + group);
@@ -94,7 +107,7 @@ struct Place {
 void StoreGroup(const Place& place, size_t first, const float* x, std::byte* head) {
   switch (place.type) {
     case KvType::kF32:
-      for (size_t i = 0; i < kKvGroup; ++i) std::memcpy(head + place.Element(first + i) * 4, x + i, 4);
+      for (size_t i = 0; i < kKvGroup; ++i) PutFloat(head + place.Element(first + i) * 4, x[i]);
       return;
     case KvType::kF16:
       for (size_t i = 0; i < kKvGroup; ++i) Put16(head + place.Element(first + i) * 2, StoredF16(x[i]));
@@ -102,6 +115,7 @@ void StoreGroup(const Place& place, size_t first, const float* x, std::byte* hea
     case KvType::kBF16:
       for (size_t i = 0; i < kKvGroup; ++i) Put16(head + place.Element(first + i) * 2, F32ToBf16(x[i]));
       return;
+    case KvType::kI16:  // StoreFixed
     case KvType::kQ8:
     case KvType::kQ4:
       break;
@@ -121,17 +135,25 @@ void StoreGroup(const Place& place, size_t first, const float* x, std::byte* hea
   }
 }
 
+// All n dims of a head; the filling is zero.
+void StoreFixed(const Place& place, const float* x, size_t n, std::byte* head) {
+  const Fixed16 fixed(x, n, 1);
+  PutFloat(head + place.TokenScale(), fixed.scale());
+  for (size_t d = 0; d < n; ++d) Put16(head + place.Element(d) * 2, static_cast<uint16_t>(fixed.Of(x[d])));
+  for (size_t d = n; d < place.dim; ++d) Put16(head + place.Element(d) * 2, 0);
+}
+
 float LoadOne(const Place& place, size_t d, const std::byte* head) {
   switch (place.type) {
-    case KvType::kF32: {
-      float v;
-      std::memcpy(&v, head + place.Element(d) * 4, sizeof(v));
-      return v;
-    }
+    case KvType::kF32:
+      return GetFloat(head + place.Element(d) * 4);
     case KvType::kF16:
       return F16ToF32(Get16(head + place.Element(d) * 2));
     case KvType::kBF16:
       return Bf16ToF32(Get16(head + place.Element(d) * 2));
+    case KvType::kI16:
+      return GetFloat(head + place.TokenScale()) *
+             static_cast<float>(static_cast<int16_t>(Get16(head + place.Element(d) * 2)));
     case KvType::kQ8:
     case KvType::kQ4:
       break;
@@ -158,6 +180,10 @@ void Store(const KvLayout& layout, bool keys, std::byte* page, int slot, const f
   const auto n = static_cast<size_t>(layout.head_dim);
   for (size_t head = 0; head < static_cast<size_t>(layout.n_kv_heads); ++head) {
     const float* x = heads + head * n;
+    if (place.type == KvType::kI16) {
+      StoreFixed(place, x, n, page + head * head_bytes);
+      continue;
+    }
     for (size_t first = 0; first < place.dim; first += kKvGroup) {
       if (first + kKvGroup <= n) {
         StoreGroup(place, first, x + first, page + head * head_bytes);
@@ -189,6 +215,8 @@ std::string_view KvTypeName(KvType type) {
       return "f16";
     case KvType::kBF16:
       return "bf16";
+    case KvType::kI16:
+      return "i16";
     case KvType::kQ8:
       return "q8";
     case KvType::kQ4:
@@ -197,23 +225,25 @@ std::string_view KvTypeName(KvType type) {
   return "unknown";
 }
 
-size_t KvBytes(KvType type, size_t n) {
+size_t KvBytes(KvType type, size_t dim) {
   switch (type) {
     case KvType::kF32:
-      return 4 * n;
+      return 4 * dim;
     case KvType::kF16:
     case KvType::kBF16:
-      return 2 * n;
+      return 2 * dim;
+    case KvType::kI16:
+      return 2 * dim + sizeof(float);
     case KvType::kQ8:
-      return n + n / kKvGroup * 2;
+      return dim + dim / kKvGroup * 2;
     case KvType::kQ4:
-      return n / 2 + n / kKvGroup * 2;
+      return dim / 2 + dim / kKvGroup * 2;
   }
   return 0;
 }
 
 size_t KvLayout::head_bytes(KvType type) const {
-  return KvBytes(type, static_cast<size_t>(page_tokens) * static_cast<size_t>(padded_dim()));
+  return static_cast<size_t>(page_tokens) * KvBytes(type, static_cast<size_t>(padded_dim()));
 }
 
 void StoreKeys(const KvLayout& layout, std::byte* page, int slot, const float* heads) {

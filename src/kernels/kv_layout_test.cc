@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/fixed16.h"
 #include "kernels/test_rows.h"
 
 namespace quern::kernels {
@@ -33,6 +34,8 @@ TEST(KvLayout, BytesAreThoseOfTheValuesAndTheirScales) {
     EXPECT_EQ(static_cast<double>(layout.key_page_bytes()), 32 * 4 * 128 * b.bits / 8);
     EXPECT_EQ(layout.value_page_bytes(), layout.key_page_bytes());
   }
+  const KvLayout layout{.types = {KvType::kI16, KvType::kI16}, .page_tokens = 32, .n_kv_heads = 4, .head_dim = 128};
+  EXPECT_EQ(layout.key_page_bytes(), 32 * 4 * (128 * 2 + 4));
 }
 
 TEST(KvLayout, WhatIsStoredReadsBackWithinTheTypesRounding) {
@@ -73,8 +76,65 @@ TEST(KvLayout, WhatIsStoredReadsBackWithinTheTypesRounding) {
   }
 }
 
+// Largest by norm, or by one element.
+std::vector<float> Outliers(size_t n, float factor) {
+  auto x = NormalFloats(n, 11);
+  x[n / 3] *= factor;
+  x[n / 2] *= -factor;
+  return x;
+}
+
+float Norm(const std::vector<float>& x) {
+  double sum = 0;
+  for (const float v : x) sum += static_cast<double>(v) * static_cast<double>(v);
+  return static_cast<float>(std::sqrt(sum));
+}
+
+// What was lost of x, read back as type.
+std::vector<float> Lost(KvType type, const std::vector<float>& x) {
+  const KvLayout layout{
+      .types = {type, type}, .page_tokens = 32, .n_kv_heads = 1, .head_dim = static_cast<int>(x.size())};
+  std::vector<std::byte> keys(layout.key_page_bytes()), values(layout.value_page_bytes());
+  std::vector<float> k(x.size()), v(x.size());
+  StoreKeys(layout, keys.data(), 3, x.data());
+  StoreValues(layout, values.data(), 3, x.data());
+  LoadKeys(layout, keys.data(), 3, k.data());
+  LoadValues(layout, values.data(), 3, v.data());
+  EXPECT_EQ(k, v) << KvTypeName(type) << ": keys and values round alike";
+  for (size_t i = 0; i < x.size(); ++i) k[i] -= x[i];
+  return k;
+}
+
+TEST(KvLayout, IntegersOf16BitsLoseLessThanF16May) {
+  for (const size_t head_dim : {2, 20, 64, 128, 256, 512}) {
+    for (const float factor : {1.0F, 10.0F, 100.0F, 3000.0F}) {
+      const auto x = Outliers(head_dim, factor);
+      const float lost = Norm(Lost(KvType::kI16, x)) / Norm(x);
+      EXPECT_LE(lost, std::sqrt(static_cast<float>(head_dim)) / 2 / 32767 * 1.01F) << head_dim << ", by " << factor;
+      EXPECT_LT(lost, 0x1p-11F) << head_dim << ", outliers by " << factor;
+      if (factor < 100 && head_dim > 2) {
+        EXPECT_LT(lost, Norm(Lost(KvType::kF16, x)) / Norm(x)) << head_dim << ", outliers by " << factor;
+      }
+    }
+  }
+}
+
+// The largest sum of products that two heads can have: it must not leave 32 bits.
+TEST(KvLayout, ProductsOf16BitIntegersStayBelow32Bits) {
+  for (const size_t n : {1, 2, 3, 32, 128, 512}) {
+    for (const float spread : {0.0F, 1e-6F, 1e-3F, 1.0F}) {
+      auto x = NormalFloats(n, 13);
+      for (float& v : x) v = 1 + spread * v;
+      const Fixed16 fixed(x.data(), n, 1);
+      int64_t sum = 0;
+      for (const float v : x) sum += int64_t{fixed.Of(v)} * fixed.Of(v);
+      EXPECT_LE(sum, std::numeric_limits<int32_t>::max()) << n << " around 1, by " << spread;
+    }
+  }
+}
+
 TEST(KvLayout, NothingFiniteIsStoredAsInfinity) {
-  for (const KvType type : {KvType::kF16, KvType::kQ8, KvType::kQ4}) {
+  for (const KvType type : {KvType::kI16, KvType::kF16, KvType::kQ8, KvType::kQ4}) {
     const KvLayout layout{.types = {type, type}, .page_tokens = 32, .n_kv_heads = 1, .head_dim = 32};
     std::vector<std::byte> page(layout.key_page_bytes());
     std::vector<float> x(32, std::numeric_limits<float>::max());

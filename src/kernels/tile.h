@@ -84,7 +84,7 @@ struct MatMulTile {
 };
 
 // What keys and values are stored as; see kv_layout.h for how.
-enum class KvType : uint8_t { kF32, kF16, kBF16, kQ8, kQ4 };
+enum class KvType : uint8_t { kF32, kF16, kBF16, kQ8, kQ4, kI16 };
 inline constexpr int kKvGroup = 32;  // dims that share a scale in q8 and q4
 
 // One chunk of at most kAttentionChunk keys for query vectors that share one KV head: the heads of a group, of one or
@@ -95,13 +95,17 @@ inline constexpr int kMaxHeadDim = 512;
 inline constexpr int kMaxGroup = 64;
 inline constexpr int kQueryBlock = 8;
 inline constexpr int kMaxTileQueries = 64;
+// Tokens whose weights share a scale when they meet values of type i16. The integers are at most 32767 and sum to
+// little more than kWeightSum, so that their products with the values, summed, stay below 2^31: exact in 32 bits.
+inline constexpr int kWeightRun = 32;
+inline constexpr float kWeightSum = 65512;  // 2^16, less what rounding may add to a run and its sum
 struct AttentionTile {
   KvType k_type, v_type;
   int head_dim;  // filled up to a multiple of kKvGroup
   int n_q;       // 1..kMaxTileQueries, counted without the last block's filling
   // The queries, times the scale of the scores. For keys of type q8 and q4 as 16-bit integers with a scale per group of
-  // dims, so that the products with stored keys are exact integers; for keys of type bf16 rounded to bf16, in q16; else
-  // q.
+  // dims, for those of type i16 with one scale (fixed16.h; it stands in the first group's place), so that the products
+  // with stored keys are exact integers; for keys of type bf16 rounded to bf16, in q16; else q.
   const float* q;                   // [blocks, head_dim, kQueryBlock]
   const int16_t* q16;               // [blocks, head_dim / 2, kQueryBlock, 2]
   const float* q_scale;             // [blocks, head_dim / kKvGroup, kQueryBlock]
@@ -114,7 +118,9 @@ struct AttentionTile {
   const int* n_visible;       // [n_q] 1..n_tokens: how many each query sees
   float* score;               // [blocks * kQueryBlock, kAttentionChunk] scratch
   // Out: per query the largest score, the sum of exp(score - max), and sum of exp(score - max) * v. For values of type
-  // bf16 every exp is rounded to bf16 first, in both sums. Rows of the filling are undefined.
+  // bf16 every exp is rounded to bf16 first, in both sums. Those that meet values of type i16 become, times the value's
+  // scale, integers with a scale per kWeightRun tokens: their sum / kWeightSum, twice that where one of them is above
+  // half of the sum. Rows of the filling are undefined.
   float* max;  // [n_q]
   float* sum;  // [n_q]
   float* acc;  // [blocks * kQueryBlock, head_dim]

@@ -201,8 +201,8 @@ INSTANTIATE_TEST_SUITE_P(All, Batch, testing::ValuesIn(OnTheirIsas(Checkpoints()
 
 TEST(KvTypesOfAModel, HowAPromptIsCutChangesNoBitInAnyType) {
   using enum kernels::KvType;
-  const std::vector<kernels::KvTypes> kTypes = {{kF32, kF32}, {kF16, kF16}, {kBF16, kBF16}, {kQ8, kQ8},
-                                                {kQ4, kQ4},   {kQ8, kQ4},   {kF16, kQ8}};
+  const std::vector<kernels::KvTypes> kTypes = {{kF32, kF32}, {kI16, kI16}, {kF16, kF16}, {kBF16, kBF16}, {kQ8, kQ8},
+                                                {kQ4, kQ4},   {kQ8, kQ4},   {kI16, kQ8},  {kQ8, kI16}};
   std::vector<Logits> seen;
   for (const kernels::KvTypes types : kTypes) {
     Runner runner(GoldenFolder() / "qwen3_next_untied" / "bf16", 1, 256, types);

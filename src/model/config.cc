@@ -135,9 +135,9 @@ int64_t ModelConfig::CountParameters() const {
 
 int64_t ModelConfig::KvBytesPerToken(kernels::KvTypes types) const {
   const kernels::KvLayout layout{.types = types, .n_kv_heads = n_kv_heads, .head_dim = head_dim};
-  const auto heads = static_cast<size_t>(n_kv_heads) * static_cast<size_t>(layout.padded_dim());
-  return CountLayers(LayerKind::kFullAttention) *
-         static_cast<int64_t>(kernels::KvBytes(types.k, heads) + kernels::KvBytes(types.v, heads));
+  const auto dim = static_cast<size_t>(layout.padded_dim());
+  return CountLayers(LayerKind::kFullAttention) * n_kv_heads *
+         static_cast<int64_t>(kernels::KvBytes(types.k, dim) + kernels::KvBytes(types.v, dim));
 }
 
 int64_t ModelConfig::StateBytesPerSequence() const {

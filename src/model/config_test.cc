@@ -247,7 +247,7 @@ TEST(ParseConfig, ReadsRecurrentLayersInBothSpellings) {
   EXPECT_EQ(config->KindOf(4), LayerKind::kGatedDeltaNet);
   EXPECT_EQ(config->RotaryDims(), 8);
   EXPECT_TRUE(config->attention_gate);
-  EXPECT_EQ(config->KvBytesPerToken({}), 2 * 2 * 2 * 32 * 2);  // heads of 16 are filled up to 32
+  EXPECT_EQ(config->KvBytesPerToken({}), 2 * 2 * 2 * (32 * 2 + 4));  // heads of 16 are filled up to 32
   EXPECT_EQ(config->ConvChannels(), 2 * 2 * 8 + 4 * 12);
   // Matrices; changes, decays and keys of a chunk of 8 tokens; columns of the convolution.
   EXPECT_EQ(config->StateBytesPerSequence(), 6 * 4 * (4 * 8 * 12 + 8 * (4 * 12 + 4 + 2 * 8) + 3 * 80));
@@ -386,9 +386,11 @@ TEST(PublishedConfigs, ParseWithTheirPublishedSizes) {
     const auto config = Parse(file.at("config").as_object());
     ASSERT_TRUE(config.has_value()) << config.error().ToString();
     EXPECT_NEAR(static_cast<double>(config->CountParameters()) / 1e9, row.parameters_e9, 0.0006);
-    EXPECT_EQ(config->KvBytesPerToken({}), row.kv_bytes_per_token);
-    // Exactly 8.5 and 4.5 bits per value: scales included, nothing hidden.
     using enum kernels::KvType;
+    EXPECT_EQ(config->KvBytesPerToken({kF16, kF16}), row.kv_bytes_per_token);
+    // 32 bits per head, 8.5 and 4.5 bits per value: scales included, nothing hidden.
+    EXPECT_EQ(config->KvBytesPerToken({kI16, kI16}) * 2 * config->head_dim,
+              row.kv_bytes_per_token * (2 * config->head_dim + 4));
     EXPECT_EQ(config->KvBytesPerToken({kQ8, kQ8}) * 32, row.kv_bytes_per_token * 17);
     EXPECT_EQ(config->KvBytesPerToken({kQ4, kQ4}) * 32, row.kv_bytes_per_token * 9);
     EXPECT_EQ(config->KvBytesPerToken({kQ8, kQ4}) * 64, row.kv_bytes_per_token * 26);

@@ -46,8 +46,8 @@ TEST(KvPool, TakesTheStatedBytesForThePublishedShapes) {
     double kib_per_token;
   };
   for (const Row& row :
-       {Row{48, 4, 128, kF16, 96}, Row{48, 4, 128, kBF16, 96}, Row{48, 4, 128, kQ8, 51}, Row{48, 4, 128, kQ4, 27},
-        Row{12, 2, 256, kF16, 24}, Row{12, 2, 256, kQ8, 12.75}, Row{12, 2, 256, kQ4, 6.75}}) {
+       {Row{48, 4, 128, kI16, 97.5}, Row{48, 4, 128, kF16, 96}, Row{48, 4, 128, kBF16, 96}, Row{48, 4, 128, kQ8, 51},
+        Row{48, 4, 128, kQ4, 27}, Row{12, 2, 256, kF16, 24}, Row{12, 2, 256, kQ8, 12.75}, Row{12, 2, 256, kQ4, 6.75}}) {
     const kernels::KvLayout layout{.types = {row.type, row.type},
                                    .page_tokens = kKvPageTokens,
                                    .n_kv_heads = row.n_heads,
@@ -128,13 +128,13 @@ TEST(KvPool, TakesTheCheckpointsType) {
   const GoldenCase golden("qwen3_moe_untied");
   Runner f32(golden.folder() / "f32");
   Runner bf16(golden.folder() / "bf16");
-  constexpr auto kF32 = kernels::KvType::kF32, kF16 = kernels::KvType::kF16;
+  using enum kernels::KvType;
   EXPECT_EQ(f32.model().default_kv_types(), (kernels::KvTypes{kF32, kF32}));
-  EXPECT_EQ(bf16.model().default_kv_types(), (kernels::KvTypes{kF16, kF16}));
+  EXPECT_EQ(bf16.model().default_kv_types(), (kernels::KvTypes{kI16, kI16}));
   const ModelConfig& config = bf16.model().config();
   EXPECT_EQ(bf16.kv().bytes_total(),
             static_cast<size_t>(bf16.kv().n_pages()) * kKvPageTokens * static_cast<size_t>(config.KvBytesPerToken({})));
-  EXPECT_EQ(f32.kv().bytes_total(), 2 * bf16.kv().bytes_total());
+  EXPECT_EQ(config.KvBytesPerToken({kF32, kF32}), 2 * config.KvBytesPerToken({kF16, kF16}));
 }
 
 }  // namespace

@@ -6,13 +6,13 @@ namespace quern::model {
 namespace {
 
 Result<kernels::KvType> ParseOne(std::string_view name, std::string_view text) {
-  using enum kernels::KvType;
-  for (const kernels::KvType type : {kF32, kF16, kBF16, kQ8, kQ4}) {
+  for (const kernels::KvType type : kernels::kKvTypes) {
     if (kernels::KvTypeName(type) == name) return type;
   }
   return Error(
       Code::kInvalidArgument,
-      fmt::format("must be f32, f16, bf16, q8 or q4, or two of them for keys and values like q8,q4, not \"{}\"", text));
+      fmt::format("must be f32, i16, f16, bf16, q8 or q4, or two of them for keys and values like q8,q4, not \"{}\"",
+                  text));
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 
 namespace quern::model {
 
-// "q8", or "q8,q4" for keys and values of their own: f32, f16, bf16, q8, q4. Errors: kInvalidArgument.
+// "q8", or "q8,q4" for keys and values of their own: f32, i16, f16, bf16, q8, q4. Errors: kInvalidArgument.
 Result<kernels::KvTypes> ParseKvTypes(std::string_view text);
 
 // The inverse.

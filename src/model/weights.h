@@ -95,7 +95,7 @@ struct Weights {
   kernels::Matrix lm_head;        // [vocab, d_model]; the embedding's bytes when tied
   std::optional<MtpWeights> mtp;  // when the checkpoint has one
 
-  kernels::KvType kv_type = kernels::KvType::kF16;  // f32 when the first attention layer's matrices are
+  kernels::KvType kv_type = kernels::KvType::kI16;  // f32 when the first attention layer's matrices are
   std::vector<TensorClassInfo> classes;
   uint64_t n_bytes = 0;  // as computed with: packed matrices, vectors, the embedding
 };

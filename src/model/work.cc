@@ -157,10 +157,13 @@ StepWork& StepWork::operator+=(const StepWork& other) {
 }
 
 KvWork KvWorkOf(const ModelConfig& config, kernels::KvTypes types) {
-  const auto is_bf16 = [](kernels::KvType type) { return type == kernels::KvType::kBF16 ? 1.0 : 0.0; };
   // Scores and sums of values are half of the operations each.
+  const auto share = [&](kernels::KvType type) {
+    return ((types.k == type ? 1.0 : 0.0) + (types.v == type ? 1.0 : 0.0)) / 2;
+  };
   return {.value_bytes = static_cast<double>(config.KvBytesPerToken(types)) / KvValues(config),
-          .bf16_share = (is_bf16(types.k) + is_bf16(types.v)) / 2};
+          .i16_share = share(kernels::KvType::kI16),
+          .bf16_share = share(kernels::KvType::kBF16)};
 }
 
 StepWork WorkOf(const ModelWork& model, const StepShape& step, const KvWork& kv) {
@@ -182,7 +185,10 @@ StepWork WorkOf(const ModelWork& model, const StepShape& step, const KvWork& kv)
   }
   const double attention =
       model.attention_ops_per_pair * step.pairs * (1 - model.last_attention_share * left_out / step.n_rows);
-  work.attention = {.bf16 = attention * kv.bf16_share, .f32 = attention * (1 - kv.bf16_share)};
+  // A dot product takes half as many 16-bit integers as 8-bit ones, so one operation counts for two.
+  work.attention = {.int8 = 2 * attention * kv.i16_share,
+                    .bf16 = attention * kv.bf16_share,
+                    .f32 = attention * (1 - kv.i16_share - kv.bf16_share)};
   work.recurrent_ops = model.recurrent_ops_per_row * step.n_rows;
   return work;
 }

@@ -67,8 +67,10 @@ struct StepShape {
 
 // How keys and values are stored, as attention meets them.
 struct KvWork {
-  double value_bytes = 2;  // of one stored number
-  double bf16_share = 0;   // of attention's operations: bf16 dot products; the others are f32
+  double value_bytes = 2;  // of one stored number, scales included
+  // Of attention's operations: 16-bit integers', and bf16 dot products; the others are f32.
+  double i16_share = 0;
+  double bf16_share = 0;
 };
 
 KvWork KvWorkOf(const ModelConfig& config, kernels::KvTypes types);

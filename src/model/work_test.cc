@@ -67,6 +67,9 @@ TEST(Work, KeysAndValuesCountAsTheyAreStored) {
   EXPECT_EQ(step({kBF16, kBF16}).attention.f32, 0);
   EXPECT_EQ(step({kBF16, kBF16}).attention.bf16, step({kF16, kF16}).attention.f32);
   EXPECT_EQ(step({kBF16, kF16}).attention.bf16, step({kBF16, kF16}).attention.f32);
+  EXPECT_EQ(step({kI16, kI16}).kv_bytes, 1000 * (96 * 1024 + 48 * 2 * 4 * 4)) << "and a scale per layer and head";
+  EXPECT_EQ(step({kI16, kI16}).attention.int8, 2 * step({kF16, kF16}).attention.f32);
+  EXPECT_EQ(step({kI16, kI16}).attention.f32, 0);
 }
 
 // A row without logits does everything but the head and, in the last of 48 layers, what is behind its key and value.

@@ -75,7 +75,7 @@ def test_version():
         (["serve", "--threads", "two"], 2, "--threads must be a whole number"),
         (["serve", "--listen", "nowhere"], 2, "--listen must be HOST:PORT"),
         (["serve", "--kv-memory", "much"], 2, "--kv-memory must be a size"),
-        (["complete", "x.py:1", "--kv-type", "q5"], 2, "--kv-type must be f32, f16, bf16, q8 or q4"),
+        (["complete", "x.py:1", "--kv-type", "q5"], 2, "--kv-type must be f32, i16, f16, bf16, q8 or q4"),
         (["serve", "--config", "/nonexistent.toml"], 2, "/nonexistent.toml"),
         (["serve", "--model", "/nonexistent"], 1, "there is no model at /nonexistent"),
         (["serve", "--api-key-file", "/nonexistent"], 1, "/nonexistent"),
@@ -143,21 +143,21 @@ def test_inspect_and_plan_count_the_multi_token_prediction_head():
 
 
 def test_bench_kv_prints_what_each_type_takes_and_costs():
-    text = ok("bench", "kv", "--model", ROOT / "tests/golden/model/qwen3_moe_untied/bf16")
+    text = ok("bench", "kv", "--model", ROOT / "tests/golden/model/qwen3_moe_untied/f32")
     rows = {line.split()[0]: line for line in text.splitlines()[2:-1]}
-    assert set(rows) == {"f16", "f32", "bf16", "q8", "q4", "f16,q8", "q8,f16", "q8,q4", "q4,q8"}
+    assert set(rows) == {"f32", "i16", "f16", "bf16", "q8", "q4", "i16,q8", "q8,i16", "q8,q4", "q4,q8"}
     kl = {name: float(re.search(r"(?:B|bytes) +([0-9.e+-]+) ", row)[1]) for name, row in rows.items()}
-    assert kl["f16"] == 0 and kl["f32"] < kl["q8"] < kl["q8,q4"] <= 2 * kl["q4"]
-    assert "100.00 %" in rows["f16"] and "KL in nats" in text
+    assert kl["f32"] == 0 and kl["i16"] < kl["f16"] < kl["bf16"] and kl["q8"] < kl["q8,q4"] <= 2 * kl["q4"]
+    assert "100.00 %" in rows["f32"] and "KL in nats" in text
 
 
 def test_inspect_prints_bytes_per_token_of_each_kv_type():
     text = ok("inspect", DEMO)
-    kib = {m[1]: float(m[2]) for m in re.finditer(r"^(f16|bf16|q8|q4) +([0-9.]+) KiB", text, re.M)}
+    kib = {m[1]: float(m[2]) for m in re.finditer(r"^(i16|f16|bf16|q8|q4) +([0-9.]+) KiB", text, re.M)}
     assert kib["bf16"] == kib["f16"]
     assert kib["q8"] / kib["f16"] == pytest.approx(8.5 / 16, rel=0.02)
     assert kib["q4"] / kib["f16"] == pytest.approx(4.5 / 16, rel=0.03)
-    assert " in f16\n" in text and " in q8,q4\n" in ok("inspect", DEMO, "--kv-type", "q8,q4")
+    assert " in i16\n" in text and " in q8,q4\n" in ok("inspect", DEMO, "--kv-type", "q8,q4")
 
 
 def test_tokenize_round_trip():
@@ -390,7 +390,7 @@ def test_serve_names_a_taken_address():
 def test_context_beyond_the_models_own_proposes_yarn_and_says_what_it_costs():
     done = run("chat", "hi", "--context", "10000")
     assert done.returncode == 1
-    for words in [b"10000 is beyond the 4096 tokens", b"--yarn 2.5 stretches its positions to 10240", b"39.1 MiB"]:
+    for words in [b"10000 is beyond the 4096 tokens", b"--yarn 2.5 stretches its positions to 10240", b"40.3 MiB"]:
         assert words in done.stderr, done.stderr
     done = run("chat", "hi", "--context", "10000", "--yarn", "2")
     assert done.returncode == 1 and b"beyond the 8192 tokens" in done.stderr and b"--yarn 2.5" in done.stderr

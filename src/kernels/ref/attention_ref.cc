@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -30,8 +31,34 @@ void Unpack(const AttentionTile& tile, int i, float* q) {
       q[d] = Bf16ToF32(static_cast<uint16_t>(tile.q16[pair]));
       continue;
     }
-    const ptrdiff_t scale = (block * (tile.head_dim / kKvGroup) + d / kKvGroup) * kQueryBlock + lane;
+    const int group = tile.k_type == KvType::kI16 ? 0 : d / kKvGroup;
+    const ptrdiff_t scale = (block * (tile.head_dim / kKvGroup) + group) * kQueryBlock + lane;
     q[d] = static_cast<float>(tile.q16[pair]) * tile.q_scale[scale];
+  }
+}
+
+// The scale of a token's values of type i16.
+float ValueScale(const AttentionTile& tile, int t) {
+  const size_t values = static_cast<size_t>(tile.page_tokens) * static_cast<size_t>(tile.head_dim) * 2;
+  float scale;
+  std::memcpy(&scale,
+              tile.v_pages[t / tile.page_tokens] + tile.v_offset + values +
+                  static_cast<size_t>(t % tile.page_tokens) * sizeof(float),
+              sizeof(scale));
+  return scale;
+}
+
+// The weights of a run of tokens, [begin, end), as they meet values of type i16: times their scales, in whole steps.
+void RoundRun(const AttentionTile& tile, int begin, int end, float* weight) {
+  float total = 0;
+  for (int t = begin; t < end; ++t) total += weight[t] * ValueScale(tile, t);
+  float step = total / kWeightSum;
+  const bool halve = std::any_of(weight + begin, weight + end,
+                                 [&, t = begin](float w) mutable { return w * ValueScale(tile, t++) / step > 32767; });
+  if (halve) step *= 2;
+  for (int t = begin; t < end; ++t) {
+    const float scale = ValueScale(tile, t);
+    weight[t] = total > 0x1p-100F && scale > 0 ? std::nearbyint(weight[t] * scale / step) * step / scale : 0;
   }
 }
 
@@ -54,13 +81,18 @@ void Attention(const AttentionTile& tile) {
       max = std::fmax(max, dot);
     }
     float sum = 0;
-    for (int d = 0; d < tile.head_dim; ++d) acc[d] = 0;
     for (int t = 0; t < tile.n_visible[i]; ++t) {
       const float exact = std::exp(score[t] - max);
-      const float p = tile.v_type == KvType::kBF16 ? Bf16ToF32(F32ToBf16(exact)) : exact;
-      sum += p;
+      score[t] = tile.v_type == KvType::kBF16 ? Bf16ToF32(F32ToBf16(exact)) : exact;
+      sum += score[t];
+    }
+    for (int t = 0; tile.v_type == KvType::kI16 && t < tile.n_visible[i]; t += kWeightRun) {
+      RoundRun(tile, t, std::min(t + kWeightRun, tile.n_visible[i]), score);
+    }
+    for (int d = 0; d < tile.head_dim; ++d) acc[d] = 0;
+    for (int t = 0; t < tile.n_visible[i]; ++t) {
       LoadValues(layout, tile.v_pages[t / tile.page_tokens] + tile.v_offset, t % tile.page_tokens, token);
-      for (int d = 0; d < tile.head_dim; ++d) acc[d] += p * token[d];
+      for (int d = 0; d < tile.head_dim; ++d) acc[d] += score[t] * token[d];
     }
     tile.max[i] = max;
     tile.sum[i] = sum;

@@ -3,9 +3,10 @@
 //   F, I           kLanes floats; as many 32-bit integers
 //   Load, Store, Set1, Zero, Mul, Add, Fma (a * b + c), Max, Exp
 //   First(n)       mask of the first n lanes (n >= kLanes: all); Select(mask, a, b): a where set, else b
-//   ReduceMax, ReduceAdd
+//   ReduceMax, ReduceAdd, AnyAbove (whether a lane is larger than a number)
 //   LoadI, ZeroI, SetPair (one pair of int16 to all lanes), Dot (c + products of int16 pairs), ToFloat
 //   FromF16 (kLanes values in memory)
+//   StoreI16 (rounds kLanes values to int16)
 //   DotBf16 (c + products of bf16 pairs, in f32), StoreBf16 (rounds kLanes values >= 0, and says to what)
 //   SignedPairs<p>, NibblePairs<p>: of kLanes dwords of a q8 or q4 key, the p-th pair of dims as int16
 //   FromI8 (kLanes values), FromNibbles (kLanes values of the group's first, or second, half of dims)
@@ -102,8 +103,24 @@ struct FloatScores {
   }
 };
 
-// The same for keys and queries in bf16, a pair of dims at a time.
+// The same for keys and queries in 16 bits, a pair of dims at a time. Arithmetic: how pairs are multiplied, and whether
+// the sums are integers that scales make scores of.
 template <typename S>
+struct Bf16Pairs {
+  using Sum = typename S::F;
+  static constexpr bool kScaled = false;
+  static Sum Zero() { return S::Zero(); }
+  static Sum Dot(Sum c, typename S::I a, typename S::I b) { return S::DotBf16(c, a, b); }
+};
+template <typename S>
+struct FixedPairs {
+  using Sum = typename S::I;
+  static constexpr bool kScaled = true;
+  static Sum Zero() { return S::ZeroI(); }
+  static Sum Dot(Sum c, typename S::I a, typename S::I b) { return S::Dot(c, a, b); }
+};
+
+template <typename S, typename Arithmetic>
 struct PairScores {
   const AttentionTile& tile;
   int token;
@@ -117,8 +134,8 @@ struct PairScores {
                        ptrdiff_t{first % kQueryBlock} * 2;
     const std::byte* at = k;
     const std::byte* soon = first == 0 ? next : k;
-    typename S::F acc[N][2];
-    for (int i = 0; i < N; ++i) acc[i][0] = acc[i][1] = S::Zero();
+    typename Arithmetic::Sum acc[N][2];
+    for (int i = 0; i < N; ++i) acc[i][0] = acc[i][1] = Arithmetic::Zero();
     for (int d = 0; d < tile.head_dim; d += 2, at += stride, soon += stride, q += 2 * kQueryBlock) {
       const auto k0 = S::LoadI(at);
       const auto k1 = S::LoadI(at + S::kLanes * 4);
@@ -127,15 +144,29 @@ struct PairScores {
 #pragma GCC unroll 8
       for (int i = 0; i < N; ++i) {
         const auto each = S::SetPair(q + i * 2);
-        acc[i][0] = S::DotBf16(acc[i][0], k0, each);
-        acc[i][1] = S::DotBf16(acc[i][1], k1, each);
+        acc[i][0] = Arithmetic::Dot(acc[i][0], k0, each);
+        acc[i][1] = Arithmetic::Dot(acc[i][1], k1, each);
       }
     }
     float* score = tile.score + static_cast<ptrdiff_t>(first) * kAttentionChunk + token;
+    if constexpr (Arithmetic::kScaled) {
+      // Scales lie behind the keys, as another pair of dims would.
+      const auto s0 = S::Load(reinterpret_cast<const float*>(at));
+      const auto s1 = S::Load(reinterpret_cast<const float*>(at) + S::kLanes);
+      const float* q_scale =
+          tile.q_scale + static_cast<ptrdiff_t>(first / kQueryBlock) * (tile.head_dim / kKvGroup) * kQueryBlock;
 #pragma GCC unroll 8
-    for (int i = 0; i < N; ++i) {
-      S::Store(score + i * kAttentionChunk, acc[i][0]);
-      S::Store(score + i * kAttentionChunk + S::kLanes, acc[i][1]);
+      for (int i = 0; i < N; ++i) {
+        const auto each = S::Set1(q_scale[first % kQueryBlock + i]);
+        S::Store(score + i * kAttentionChunk, S::Mul(S::ToFloat(acc[i][0]), S::Mul(s0, each)));
+        S::Store(score + i * kAttentionChunk + S::kLanes, S::Mul(S::ToFloat(acc[i][1]), S::Mul(s1, each)));
+      }
+    } else {
+#pragma GCC unroll 8
+      for (int i = 0; i < N; ++i) {
+        S::Store(score + i * kAttentionChunk, acc[i][0]);
+        S::Store(score + i * kAttentionChunk + S::kLanes, acc[i][1]);
+      }
     }
   }
 };
@@ -254,17 +285,24 @@ void AllIntegerScores(const AttentionTile& tile) {
 
 // ---- Softmax of the chunk ----
 
+template <typename S>
+float LargestScore(const AttentionTile& tile, int query) {
+  const float* score = tile.score + static_cast<ptrdiff_t>(query) * kAttentionChunk;
+  const int n = tile.n_visible[query];
+  auto max = S::Set1(-__builtin_inff());
+  for (int t = 0; t < n; t += S::kLanes) {
+    max = S::Max(max, S::Select(S::First(n - t), S::Load(score + t), max));
+  }
+  return S::ReduceMax(max);
+}
+
 // A query's scores become exp(score - max); zero for tokens that it does not see. kPairs: rounded to bf16, which take
 // the first half of the scores' room.
 template <typename S, bool kPairs>
 void Exponentiate(const AttentionTile& tile, int query) {
   float* score = tile.score + static_cast<ptrdiff_t>(query) * kAttentionChunk;
   const int n = tile.n_visible[query];
-  auto max = S::Set1(-__builtin_inff());
-  for (int t = 0; t < n; t += S::kLanes) {
-    max = S::Max(max, S::Select(S::First(n - t), S::Load(score + t), max));
-  }
-  const float largest = S::ReduceMax(max);
+  const float largest = LargestScore<S>(tile, query);
   const auto offset = S::Set1(-largest);
   auto sum = S::Zero();
   for (int t = 0; t < tile.n_tokens; t += S::kLanes) {
@@ -276,6 +314,72 @@ void Exponentiate(const AttentionTile& tile, int query) {
       S::Store(score + t, p);
     }
   }
+  tile.max[query] = largest;
+  tile.sum[query] = S::ReduceAdd(sum);
+}
+
+// Where the scales of a query's runs lie: behind its weights as integers, which take the first half of the scores'
+// room.
+inline float* RunScales(const AttentionTile& tile, int query) {
+  return tile.score + static_cast<ptrdiff_t>(query) * kAttentionChunk + kAttentionChunk / 2;
+}
+
+// Scales of the values of a page's tokens, where values are of type i16.
+inline const float* ValueScales(const AttentionTile& tile, const std::byte* page) {
+  return reinterpret_cast<const float*>(page +
+                                        static_cast<size_t>(tile.page_tokens) * static_cast<size_t>(tile.head_dim) * 2);
+}
+
+// A run's weights (exp(score - max) times the scales of its values), which sum to total, become integers in `to`.
+// Returns what one of them stands for.
+template <typename S>
+float RunToIntegers(const float* weights, float total, int16_t* to) {
+  constexpr int kParts = kWeightRun / S::kLanes;
+  const bool some = total > 0x1p-100F;
+  const auto inverse = S::Set1(some ? kWeightSum / total : 0);
+  typename S::F scaled[kParts];
+  auto most = S::Zero();
+  for (int i = 0; i < kParts; ++i) {
+    scaled[i] = S::Mul(S::Load(weights + i * S::kLanes), inverse);
+    most = S::Max(most, scaled[i]);
+  }
+  const bool halve = S::AnyAbove(most, 32767);
+  for (int i = 0; i < kParts; ++i) {
+    if (halve) scaled[i] = S::Mul(scaled[i], S::Set1(0.5F));
+    S::StoreI16(to + i * S::kLanes, scaled[i]);
+  }
+  return some ? total * ((halve ? 2 : 1) / kWeightSum) : 0;
+}
+
+// Exponentiate for values of type i16.
+template <typename S>
+void ExponentiateToIntegers(const AttentionTile& tile, int query) {
+  float* score = tile.score + static_cast<ptrdiff_t>(query) * kAttentionChunk;
+  const int n = tile.n_visible[query];
+  const float largest = LargestScore<S>(tile, query);
+  const auto offset = S::Set1(-largest);
+  auto sum = S::Zero();
+  float runs[kAttentionChunk / kWeightRun];
+  for (int t = 0; t < tile.n_tokens; t += kWeightRun) {
+    const float* v_scale =
+        ValueScales(tile, PageOf(tile, tile.v_pages, t) + tile.v_offset) + (t & (tile.page_tokens - 1));
+    auto run = S::Zero();
+    for (int i = 0; i < kWeightRun; i += S::kLanes) {
+      const auto seen = S::First(n - t - i);
+      const auto p = S::Exp(S::Add(S::Load(score + t + i), offset));
+      sum = S::Add(sum, S::Select(seen, p, S::Zero()));
+      const auto weight = S::Select(seen, S::Mul(p, S::Load(v_scale + i)), S::Zero());
+      S::Store(score + t + i, weight);
+      run = S::Add(run, weight);
+    }
+    runs[t / kWeightRun] = S::ReduceAdd(run);
+  }
+  // In a loop of its own: what comes of a run's sum takes long, and the next exponentials need not wait for it.
+  for (int t = 0; t < tile.n_tokens; t += kWeightRun) {
+    float& run = runs[t / kWeightRun];
+    run = RunToIntegers<S>(score + t, run, reinterpret_cast<int16_t*>(score) + t);
+  }
+  for (int t = 0; t < tile.n_tokens; t += kWeightRun) RunScales(tile, query)[t / kWeightRun] = runs[t / kWeightRun];
   tile.max[query] = largest;
   tile.sum[query] = S::ReduceAdd(sum);
 }
@@ -437,6 +541,53 @@ struct PairSum {
   }
 };
 
+// The same for weights and values as integers: exact sums of a run, then its scale.
+template <typename S>
+struct FixedSum {
+  const AttentionTile& tile;
+  const std::byte* page;
+  int token;
+  int n;
+  int d;
+  const std::byte* next;
+
+  template <int N>
+  void Run(int first) const {
+    float* out = tile.acc + static_cast<ptrdiff_t>(first) * tile.head_dim + d;
+    const auto* p = reinterpret_cast<const int16_t*>(tile.score + static_cast<ptrdiff_t>(first) * kAttentionChunk);
+    const size_t stride = static_cast<size_t>(tile.head_dim) * 4;
+    const std::byte* at = page + static_cast<size_t>(d) * 4;
+    const std::byte* soon = next != nullptr && first == 0 ? next + static_cast<size_t>(d) * 4 : at;
+    // The last run is a whole one too: its weights are zero where no token is, whatever lies there.
+    for (int t = token; t < token + n; t += kWeightRun) {
+      typename S::I acc[N][2];
+#pragma GCC unroll 8
+      for (int i = 0; i < N; ++i) acc[i][0] = acc[i][1] = S::ZeroI();
+      for (int pair = 0; pair < kWeightRun; pair += 2, at += stride, soon += stride) {
+        const auto v0 = S::LoadI(at);
+        const auto v1 = S::LoadI(at + S::kLanes * 4);
+        Prefetch<Cache::kSecond>(soon);
+        Prefetch<Cache::kSecond>(soon + S::kLanes * 4);
+#pragma GCC unroll 8
+        for (int i = 0; i < N; ++i) {
+          const auto each = S::SetPair(p + i * 2 * kAttentionChunk + t + pair);
+          acc[i][0] = S::Dot(acc[i][0], v0, each);
+          acc[i][1] = S::Dot(acc[i][1], v1, each);
+        }
+      }
+#pragma GCC unroll 8
+      for (int i = 0; i < N; ++i) {
+        const auto scale = S::Set1(RunScales(tile, first + i)[t / kWeightRun]);
+        float* to = out + i * tile.head_dim;
+        const auto b0 = t == 0 ? S::Zero() : S::Load(to);
+        const auto b1 = t == 0 ? S::Zero() : S::Load(to + S::kLanes);
+        S::Store(to, S::Fma(S::ToFloat(acc[i][0]), scale, b0));
+        S::Store(to + S::kLanes, S::Fma(S::ToFloat(acc[i][1]), scale, b1));
+      }
+    }
+  }
+};
+
 // Of the chunk's pages in order, and of two vectors of dims: Part{tile, page, first token, tokens, dim, next page}.
 template <typename S, typename Part, typename Page, typename Make>
 void ForPages(const AttentionTile& tile, const Make& make) {
@@ -457,9 +608,10 @@ void SumValues(const AttentionTile& tile, const Make& make) {
   ForPages<S, PageSum<S, Values>, Values>(tile, make);
 }
 
-template <typename S>
+// Part: PairSum or FixedSum.
+template <typename S, typename Part>
 void SumPairs(const AttentionTile& tile) {
-  ForPages<S, PairSum<S>, const std::byte*>(tile, [](const std::byte* page) { return page; });
+  ForPages<S, Part, const std::byte*>(tile, [](const std::byte* page) { return page; });
 }
 
 template <typename S, typename Kv>
@@ -486,7 +638,10 @@ void RunAttention(const AttentionTile& tile) {
       AllFloatScores<S, KvF16<S>>(tile);
       break;
     case KvType::kBF16:
-      AllScores<S, PairScores<S>, 4>(tile);
+      AllScores<S, PairScores<S, Bf16Pairs<S>>, 4>(tile);
+      break;
+    case KvType::kI16:
+      AllScores<S, PairScores<S, FixedPairs<S>>, 4>(tile);
       break;
     case KvType::kQ8:
       AllIntegerScores<S, KeysQ8<S>>(tile);
@@ -498,6 +653,8 @@ void RunAttention(const AttentionTile& tile) {
   for (int query = 0; query < tile.n_q; ++query) {
     if (tile.v_type == KvType::kBF16) {
       Exponentiate<S, true>(tile, query);
+    } else if (tile.v_type == KvType::kI16) {
+      ExponentiateToIntegers<S>(tile, query);
     } else {
       Exponentiate<S, false>(tile, query);
     }
@@ -510,7 +667,10 @@ void RunAttention(const AttentionTile& tile) {
       SumFloatValues<S, KvF16<S>>(tile);
       break;
     case KvType::kBF16:
-      SumPairs<S>(tile);
+      SumPairs<S, PairSum<S>>(tile);
+      break;
+    case KvType::kI16:
+      SumPairs<S, FixedSum<S>>(tile);
       break;
     case KvType::kQ8:
       SumQuantValues<S, ValuesQ8<S>>(tile);

@@ -28,6 +28,7 @@ struct Simd256 {
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
   }
   static float ReduceAdd(F v) { return Sum(v); }
+  static bool AnyAbove(F v, float limit) { return _mm256_movemask_ps(_mm256_cmp_ps(v, Set1(limit), _CMP_GT_OQ)) != 0; }
 
   static I LoadI(const std::byte* p) { return Load256(p); }
   static I ZeroI() { return _mm256_setzero_si256(); }
@@ -40,6 +41,11 @@ struct Simd256 {
   static F ToFloat(I v) { return _mm256_cvtepi32_ps(v); }
 
   static F FromF16(const std::byte* p) { return _mm256_cvtph_ps(Load128(p)); }
+  static void StoreI16(int16_t* to, F v) {
+    const I wide = _mm256_cvtps_epi32(v);
+    const __m128i narrow = _mm_packs_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i_u*>(to), narrow);
+  }
   static I FirstOfPairs(I x) { return _mm256_and_si256(x, _mm256_set1_epi32(0xFFFF)); }
   static F First16(I x) { return _mm256_castsi256_ps(_mm256_slli_epi32(x, 16)); }
   static F Second16(I x) { return _mm256_castsi256_ps(_mm256_and_si256(x, _mm256_set1_epi32(-0x10000))); }

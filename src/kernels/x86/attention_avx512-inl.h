@@ -32,6 +32,7 @@ struct Simd512 {
   static F Select(__mmask16 m, F a, F b) { return _mm512_mask_blend_ps(m, b, a); }
   static float ReduceMax(F v) { return _mm512_reduce_max_ps(v); }
   static float ReduceAdd(F v) { return _mm512_reduce_add_ps(v); }
+  static bool AnyAbove(F v, float limit) { return _mm512_cmp_ps_mask(v, Set1(limit), _CMP_GT_OQ) != 0; }
 
   static I LoadI(const std::byte* p) { return _mm512_loadu_si512(p); }
   static I ZeroI() { return _mm512_setzero_si512(); }
@@ -51,6 +52,9 @@ struct Simd512 {
 
   static F FromF16(const std::byte* p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(p)));
+  }
+  static void StoreI16(int16_t* to, F v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i_u*>(to), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(v)));
   }
   static I FirstOfPairs(I x) { return _mm512_and_si512(x, _mm512_set1_epi32(0xFFFF)); }
 #ifdef __AVX512BF16__
