@@ -46,14 +46,14 @@ std::string BytesText(uint64_t bytes) {
 uint64_t ScratchBytes(const model::ModelConfig& c, int n_rows, int n_logit_rows) {
   const double d = c.d_model, q = double{1.0} * c.n_heads * c.head_dim, kv = double{1.0} * c.n_kv_heads * c.head_dim;
   const double values = double{1.0} * c.n_linear_value_heads * c.linear_value_dim;
-  // Floats per row, buffer by buffer (model/activations.h).
-  double floats = 2 * d + 2 * q + 2 * kv + c.RotaryDims();
-  if (c.attention_gate) floats += 3 * q;
-  const double used = c.n_experts_used, shared = c.d_ff_shared;
-  floats +=
-      c.n_experts > 0 ? used * (2.0 * c.d_ff_expert + d) + c.n_experts + 2 * shared + d + 4 * used : 2.0 * c.d_ff + d;
   const auto channels = static_cast<double>(c.ConvChannels());
-  if (values > 0) floats += (channels + values) + 2 * channels + 2 * values + 4.0 * c.n_linear_value_heads;
+  const double used = c.n_experts_used, shared = c.d_ff_shared;
+  // Floats per row of each kind of block, which use the same memory one after the other (model/activations.h).
+  const double attention = (c.attention_gate ? 5 : 2) * q + 2 * kv + d;
+  const double delta = values > 0 ? 2 * channels + 3 * values + 4.0 * c.n_linear_value_heads + d : 0;
+  const double experts = std::max(used * (2.0 * c.d_ff_expert + d) + c.n_experts, 2 * shared + d + 1);
+  const double ffn = c.n_experts > 0 ? experts + 4 * used : 2.0 * c.d_ff + d;
+  const double floats = 2 * d + c.RotaryDims() + std::max({attention, delta, ffn});
   // Rows as kernels read them: at most two bytes a value, of the widest group that is prepared at once.
   const double widest = std::max({d, q, values, c.n_experts > 0 ? used * c.d_ff_expert : 1.0 * c.d_ff});
   const double row_bytes = 4 * floats + 2 * (d + widest);

@@ -129,30 +129,34 @@ const float* QueryOf(std::span<const AttentionRow> rows, const Shape& shape, con
   return row.q + static_cast<ptrdiff_t>(unit.kv_head * shape.group + i % shape.group) * shape.layout.head_dim;
 }
 
-// One query into its lane of a block, as bf16.
-void PackBf16(const float* q, int dim, int lane, int16_t* q16) {
+// One query, x, into its lane of a block of [dim, kQueryBlock], or [dim / 2, kQueryBlock, 2] in 16 bits.
+void PackF32(const float* x, int dim, int lane, float* q) {
+  for (int d = 0; d < dim; ++d) q[d * kQueryBlock + lane] = x[d];
+}
+
+void PackBf16(const float* x, int dim, int lane, int16_t* q16) {
   for (int d = 0; d < dim; ++d) {
-    q16[(d / 2 * kQueryBlock + lane) * 2 + d % 2] = static_cast<int16_t>(F32ToBf16(q[d * kQueryBlock]));
+    q16[(d / 2 * kQueryBlock + lane) * 2 + d % 2] = static_cast<int16_t>(F32ToBf16(x[d]));
   }
 }
 
-// The same as 16-bit integers with one scale.
-void PackFixed(const float* q, int dim, int lane, int16_t* q16, float* q_scale) {
-  const Fixed16 fixed(q, static_cast<size_t>(dim), kQueryBlock);
+// As 16-bit integers with one scale.
+void PackFixed(const float* x, int dim, int lane, int16_t* q16, float* q_scale) {
+  const Fixed16 fixed(x, static_cast<size_t>(dim));
   q_scale[lane] = fixed.scale();
-  for (int d = 0; d < dim; ++d) q16[(d / 2 * kQueryBlock + lane) * 2 + d % 2] = fixed.Of(q[d * kQueryBlock]);
+  for (int d = 0; d < dim; ++d) q16[(d / 2 * kQueryBlock + lane) * 2 + d % 2] = fixed.Of(x[d]);
 }
 
 // The same per group of dims.
-void PackIntegers(const float* q, int dim, int lane, int16_t* q16, float* q_scale) {
+void PackIntegers(const float* query, int dim, int lane, int16_t* q16, float* q_scale) {
   for (int group = 0; group < dim / kKvGroup; ++group) {
-    const float* x = q + static_cast<ptrdiff_t>(group) * kKvGroup * kQueryBlock;
+    const float* x = query + static_cast<ptrdiff_t>(group) * kKvGroup;
     float largest = 0;
-    for (int d = 0; d < kKvGroup; ++d) largest = std::fmax(largest, std::fabs(x[d * kQueryBlock]));
+    for (int d = 0; d < kKvGroup; ++d) largest = std::fmax(largest, std::fabs(x[d]));
     const float inverse = largest > 0 ? 32767 / largest : 0;
     q_scale[group * kQueryBlock + lane] = largest / 32767;
     for (int d = 0; d < kKvGroup; ++d) {
-      const float rounded = std::nearbyint(x[d * kQueryBlock] * inverse);
+      const float rounded = std::nearbyint(x[d] * inverse);
       // NaN and infinity come from a broken model; they must not make the conversion undefined.
       const float bounded = rounded >= -32767 ? std::min(rounded, 32767.0F) : -32767.0F;
       const ptrdiff_t pair = (static_cast<ptrdiff_t>(group) * kKvGroup + d) / 2;
@@ -163,24 +167,25 @@ void PackIntegers(const float* q, int dim, int lane, int16_t* q16, float* q_scal
 
 void PackQueries(std::span<const AttentionRow> rows, const Shape& shape, const Unit& unit, const Workspace& work) {
   const int n_q = unit.n_rows * shape.group;
-  const int head_dim = shape.layout.head_dim;
-  for (int block = 0; block < Blocks(n_q); ++block) {
-    float* q = work.q + static_cast<ptrdiff_t>(block) * shape.dim * kQueryBlock;
-    std::fill_n(q, shape.dim * kQueryBlock, 0.0F);
-    for (int lane = 0; lane < kQueryBlock; ++lane) {
-      const int i = block * kQueryBlock + lane;
-      if (i < n_q) {
-        const float* from = QueryOf(rows, shape, unit, i);
-        for (int d = 0; d < head_dim; ++d) q[d * kQueryBlock + lane] = from[d] * shape.scale;
-      }
-      const ptrdiff_t size = static_cast<ptrdiff_t>(block) * shape.dim * kQueryBlock;
-      if (shape.queries == Shape::Queries::kBf16) PackBf16(q + lane, shape.dim, lane, work.q16 + size);
-      if (shape.queries == Shape::Queries::kFixed) {
-        PackFixed(q + lane, shape.dim, lane, work.q16 + size, work.q_scale + size / kKvGroup);
-      }
-      if (shape.queries == Shape::Queries::kIntegers) {
-        PackIntegers(q + lane, shape.dim, lane, work.q16 + size, work.q_scale + size / kKvGroup);
-      }
+  for (int i = 0; i < Blocks(n_q) * kQueryBlock; ++i) {
+    float x[kMaxHeadDim] = {};
+    const float* from = i < n_q ? QueryOf(rows, shape, unit, i) : x;
+    for (int d = 0; d < shape.layout.head_dim; ++d) x[d] = from[d] * shape.scale;
+    const ptrdiff_t block = ptrdiff_t{i / kQueryBlock} * shape.dim * kQueryBlock;
+    const int lane = i % kQueryBlock;
+    switch (shape.queries) {
+      case Shape::Queries::kF32:
+        PackF32(x, shape.dim, lane, work.q + block);
+        break;
+      case Shape::Queries::kBf16:
+        PackBf16(x, shape.dim, lane, work.q16 + block);
+        break;
+      case Shape::Queries::kFixed:
+        PackFixed(x, shape.dim, lane, work.q16 + block, work.q_scale + block / kKvGroup);
+        break;
+      case Shape::Queries::kIntegers:
+        PackIntegers(x, shape.dim, lane, work.q16 + block, work.q_scale + block / kKvGroup);
+        break;
     }
   }
 }

@@ -23,13 +23,13 @@ inline constexpr float kFixedRange = 1e9F;
 
 class Fixed16 {
  public:
-  // For x[0], x[stride], ...: n of them. A NaN among them makes the scale NaN and all integers 0.
-  Fixed16(const float* x, size_t n, size_t stride) {
+  // For x[0, n). A NaN among them makes the scale NaN and all integers 0.
+  Fixed16(const float* x, size_t n) {
     constexpr size_t kSums = 8;  // of their own, so that the loop need not wait for each addition
     float sum[kSums] = {};
     float largest[kSums] = {};
     for (size_t i = 0; i < n; ++i) {
-      const float v = Bounded(x[i * stride]);
+      const float v = Bounded(x[i]);
       sum[i % kSums] += v * v;
       largest[i % kSums] = std::max(largest[i % kSums], std::fabs(v));
     }

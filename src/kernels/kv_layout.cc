@@ -137,7 +137,7 @@ void StoreGroup(const Place& place, size_t first, const float* x, std::byte* hea
 
 // All n dims of a head; the filling is zero.
 void StoreFixed(const Place& place, const float* x, size_t n, std::byte* head) {
-  const Fixed16 fixed(x, n, 1);
+  const Fixed16 fixed(x, n);
   PutFloat(head + place.TokenScale(), fixed.scale());
   for (size_t d = 0; d < n; ++d) Put16(head + place.Element(d) * 2, static_cast<uint16_t>(fixed.Of(x[d])));
   for (size_t d = n; d < place.dim; ++d) Put16(head + place.Element(d) * 2, 0);

@@ -125,7 +125,7 @@ TEST(KvLayout, ProductsOf16BitIntegersStayBelow32Bits) {
     for (const float spread : {0.0F, 1e-6F, 1e-3F, 1.0F}) {
       auto x = NormalFloats(n, 13);
       for (float& v : x) v = 1 + spread * v;
-      const Fixed16 fixed(x.data(), n, 1);
+      const Fixed16 fixed(x.data(), n);
       int64_t sum = 0;
       for (const float v : x) sum += int64_t{fixed.Of(v)} * fixed.Of(v);
       EXPECT_LE(sum, std::numeric_limits<int32_t>::max()) << n << " around 1, by " << spread;

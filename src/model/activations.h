@@ -1,6 +1,7 @@
 // Scratch of a forward pass. Buffers only grow; contents are undefined between uses.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -22,6 +23,29 @@ class FloatBuffer {
   kernels::AlignedBuffer bytes_;
 };
 
+// The arrays that one block of a layer, mixer or feed-forward, computes with. The next block takes the same memory for
+// its own: what a forward pass needs is that of its largest block.
+class BlockBuffers {
+ public:
+  // Arrays of so many floats, each at a 64-byte boundary. What an earlier call returned is dead.
+  template <size_t kN>
+  std::array<float*, kN> Get(const size_t (&sizes)[kN]) {
+    constexpr size_t kLine = 16;  // floats
+    size_t total = 0;
+    for (const size_t size : sizes) total += (size + kLine - 1) / kLine * kLine;
+    float* at = floats_.Get(total);
+    std::array<float*, kN> arrays;
+    for (size_t i = 0; i < kN; ++i) {
+      arrays[i] = at;
+      at += (sizes[i] + kLine - 1) / kLine * kLine;
+    }
+    return arrays;
+  }
+
+ private:
+  FloatBuffer floats_;
+};
+
 class SequenceStateBody;
 
 struct BatchRow {
@@ -38,25 +62,11 @@ struct BatchRun {
 };
 
 struct ActivationsBody final : Activations {
-  FloatBuffer x;                           // [n_rows, d_model] residual stream
-  FloatBuffer normed;                      // [n_rows, d_model]
-  FloatBuffer mtp_input;                   // [n_rows, 2 * d_model] normed embedding and hidden state side by side
-  FloatBuffer q, mixed;                    // [n_rows, n_heads * head_dim]; mixed is attention's output
-  FloatBuffer q_and_gate, attention_gate;  // with an attention gate: [n_rows, n_heads, 2, head_dim], [n_rows, as q]
-  FloatBuffer k, v;                        // [n_rows, n_kv_heads * head_dim]
-  FloatBuffer gate, up;                    // [n_rows, d_ff] or [n_rows * n_experts_used, d_ff_expert]
-  FloatBuffer down;                        // [n_rows, d_model] or [n_rows * n_experts_used, d_model]
-  FloatBuffer cos, sin;                    // [n_rows, rotary dims / 2]
-  FloatBuffer router;                      // [n_rows, n_experts]
-  FloatBuffer shared_gate;                 // [n_rows]
-
-  // Of a DeltaNet layer.
-  FloatBuffer qkvz;         // [n_rows, channels + values], when the file interleaves them
-  FloatBuffer qkv, conv;    // [n_rows, channels] before and after the convolution
-  FloatBuffer z, delta;     // [n_rows, values] output gate, and the recurrence's output
-  FloatBuffer ba;           // [n_rows, 2 * n_linear_value_heads]
-  FloatBuffer decay, beta;  // [n_rows, n_linear_value_heads]
-
+  FloatBuffer x;          // [n_rows, d_model] residual stream
+  FloatBuffer normed;     // [n_rows, d_model]
+  FloatBuffer mtp_input;  // [n_rows, 2 * d_model] normed embedding and hidden state side by side
+  FloatBuffer cos, sin;   // [n_rows, rotary dims / 2]
+  BlockBuffers block;
   FloatBuffer logits;  // [rows that want them, vocab]
 
   std::vector<BatchRow> rows;

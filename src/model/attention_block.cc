@@ -12,23 +12,45 @@ namespace {
 
 const float* OrNull(const std::vector<float>& v) { return v.empty() ? nullptr : v.data(); }
 
-struct Projections {
+struct Buffers {
+  int64_t d_q, d_kv;
   float* q;  // [n_queries, d_q]
   float* k;  // [n_rows, d_kv]
   float* v;
-  int64_t d_q, d_kv;
-  // With an attention gate: the projection as it comes, [n_queries, n_heads, 2, head_dim], and its second halves as q.
+  // With an attention gate, else null: the projection as it comes, [n_queries, n_heads, 2, head_dim], and its second
+  // halves as q.
   float* q_and_gate;
   float* gate;
+  float* mixed;  // [n_queries, d_q] attention's output
+  float* out;    // [n_queries, d_model]
 };
 
+Buffers BuffersFor(const AttentionWeights& w, size_t n_queries, ForwardContext& ctx) {
+  const ModelConfig& c = ctx.config;
+  const int64_t d_q = int64_t{c.n_heads} * c.head_dim, d_kv = w.k.rows();
+  const size_t n_q = n_queries * static_cast<size_t>(d_q);
+  const size_t n_kv = static_cast<size_t>(ctx.n_rows() * d_kv);
+  const size_t n_gate = c.attention_gate ? n_q : 0;
+  const auto [q, k, v, q_and_gate, gate, mixed, out] =
+      ctx.act.block.Get({n_q, n_kv, n_kv, 2 * n_gate, n_gate, n_q, n_queries * static_cast<size_t>(c.d_model)});
+  return {.d_q = d_q,
+          .d_kv = d_kv,
+          .q = q,
+          .k = k,
+          .v = v,
+          .q_and_gate = c.attention_gate ? q_and_gate : nullptr,
+          .gate = c.attention_gate ? gate : nullptr,
+          .mixed = mixed,
+          .out = out};
+}
+
 // Each head's query and gate apart.
-void SplitGate(const Projections& p, int64_t query, const ModelConfig& c) {
+void SplitGate(const Buffers& b, int64_t query, const ModelConfig& c) {
   const auto bytes = static_cast<size_t>(c.head_dim) * sizeof(float);
   for (int64_t head = 0; head < c.n_heads; ++head) {
-    const float* from = p.q_and_gate + query * 2 * p.d_q + head * 2 * c.head_dim;
-    std::memcpy(p.q + query * p.d_q + head * c.head_dim, from, bytes);
-    std::memcpy(p.gate + query * p.d_q + head * c.head_dim, from + c.head_dim, bytes);
+    const float* from = b.q_and_gate + query * 2 * b.d_q + head * 2 * c.head_dim;
+    std::memcpy(b.q + query * b.d_q + head * c.head_dim, from, bytes);
+    std::memcpy(b.gate + query * b.d_q + head * c.head_dim, from + c.head_dim, bytes);
   }
 }
 
@@ -41,56 +63,47 @@ void NormAndRotate(float* heads, int n_heads, const std::vector<float>& norm, in
   kernels::Rope(heads, n_heads, ctx.config.head_dim, cos, sin);
 }
 
-void FinishQuery(const AttentionWeights& w, const Projections& p, int64_t query, int64_t row,
-                 const ForwardContext& ctx) {
-  if (p.gate != nullptr) SplitGate(p, query, ctx.config);
-  NormAndRotate(p.q + query * p.d_q, ctx.config.n_heads, w.q_norm, row, ctx);
+void FinishQuery(const AttentionWeights& w, const Buffers& b, int64_t query, int64_t row, const ForwardContext& ctx) {
+  if (b.gate != nullptr) SplitGate(b, query, ctx.config);
+  NormAndRotate(b.q + query * b.d_q, ctx.config.n_heads, w.q_norm, row, ctx);
 }
 
 // The cache entry that later rows will read.
-void StoreRow(const AttentionWeights& w, int layer, const Projections& p, int64_t row, const ForwardContext& ctx) {
-  float* k = p.k + row * p.d_kv;
+void StoreRow(const AttentionWeights& w, int layer, const Buffers& b, int64_t row, const ForwardContext& ctx) {
+  float* k = b.k + row * b.d_kv;
   NormAndRotate(k, ctx.config.n_kv_heads, w.k_norm, row, ctx);
   const BatchRow& batch_row = ctx.rows[static_cast<size_t>(row)];
-  batch_row.sequence->Store(layer, batch_row.position, k, p.v + row * p.d_kv);
+  batch_row.sequence->Store(layer, batch_row.position, k, b.v + row * b.d_kv);
 }
 
 // Queries of the wanted rows, keys and values of all, these stored. Afterwards ctx has the wanted rows alone.
-Projections Project(const LayerWeights& weights, int layer, ForwardContext& ctx) {
+Buffers Project(const LayerWeights& weights, int layer, ForwardContext& ctx) {
   const AttentionWeights& w = weights.attention;
   const ModelConfig& c = ctx.config;
   ActivationsBody& act = ctx.act;
   const auto n = static_cast<size_t>(ctx.n_rows());
   const auto gather = ctx.wanted != nullptr ? std::span<const int32_t>(*ctx.wanted) : std::span<const int32_t>();
   const size_t n_queries = ctx.wanted != nullptr ? gather.size() : n;
-  const int64_t d_q = int64_t{c.n_heads} * c.head_dim;
-  const auto q_size = n_queries * static_cast<size_t>(d_q);
-  const Projections p{.q = act.q.Get(q_size),
-                      .k = act.k.Get(n * static_cast<size_t>(w.k.rows())),
-                      .v = act.v.Get(n * static_cast<size_t>(w.v.rows())),
-                      .d_q = d_q,
-                      .d_kv = w.k.rows(),
-                      .q_and_gate = c.attention_gate ? act.q_and_gate.Get(2 * q_size) : nullptr,
-                      .gate = c.attention_gate ? act.attention_gate.Get(q_size) : nullptr};
+  const Buffers b = BuffersFor(w, n_queries, ctx);
   float* h = act.normed.Get(n * static_cast<size_t>(c.d_model));
   kernels::RmsNorm(ctx.In(ctx.x, c.d_model), weights.mixer_norm, c.norm_eps, {h, c.d_model}, ctx.pool);
   const kernels::RowsIn in = ctx.In(h, c.d_model);
-  const kernels::RowsOut q_out{p.gate != nullptr ? p.q_and_gate : p.q, w.q.rows()};
+  const kernels::RowsOut q_out{b.gate != nullptr ? b.q_and_gate : b.q, w.q.rows()};
   const std::array<kernels::MatMulJob, 3> kvq{{
-      {.weights = &w.k, .x = in, .y = {p.k, p.d_kv}, .bias = OrNull(w.k_bias), .gather = {}},
-      {.weights = &w.v, .x = in, .y = {p.v, p.d_kv}, .bias = OrNull(w.v_bias), .gather = {}},
+      {.weights = &w.k, .x = in, .y = {b.k, b.d_kv}, .bias = OrNull(w.k_bias), .gather = {}},
+      {.weights = &w.v, .x = in, .y = {b.v, b.d_kv}, .bias = OrNull(w.v_bias), .gather = {}},
       {.weights = &w.q, .x = in, .y = q_out, .bias = OrNull(w.q_bias), .gather = gather},
   }};
   kernels::MatMul(std::span(kvq).first(n_queries > 0 ? 3 : 2), act.matmul, ctx.pool);
-  ctx.ForRows(p.d_q + p.d_kv, [&](int64_t row) {
-    StoreRow(w, layer, p, row, ctx);
-    if (ctx.wanted == nullptr) FinishQuery(w, p, row, row, ctx);
+  ctx.ForRows(b.d_q + b.d_kv, [&](int64_t row) {
+    StoreRow(w, layer, b, row, ctx);
+    if (ctx.wanted == nullptr) FinishQuery(w, b, row, row, ctx);
   });
   if (ctx.wanted != nullptr) {
-    for (size_t i = 0; i < n_queries; ++i) FinishQuery(w, p, static_cast<int64_t>(i), gather[i], ctx);
+    for (size_t i = 0; i < n_queries; ++i) FinishQuery(w, b, static_cast<int64_t>(i), gather[i], ctx);
     ctx.KeepWanted();
   }
-  return p;
+  return b;
 }
 
 }  // namespace
@@ -99,17 +112,15 @@ void AttentionBlock(const LayerWeights& weights, int layer, ForwardContext& ctx)
   const ModelConfig& c = ctx.config;
   ActivationsBody& act = ctx.act;
   if (ctx.rows.empty()) return;
-  const Projections p = Project(weights, layer, ctx);
+  const Buffers b = Project(weights, layer, ctx);
   if (ctx.rows.empty()) return;
 
   const auto n = static_cast<size_t>(ctx.n_rows());
-  const int64_t d_q = p.d_q;
-  float* mixed = act.mixed.Get(n * static_cast<size_t>(p.d_q));
   act.attention_rows.resize(n);
   for (size_t row = 0; row < n; ++row) {
     const BatchRow& r = ctx.rows[row];
-    act.attention_rows[row] = {.q = p.q + row * static_cast<size_t>(p.d_q),
-                               .out = mixed + row * static_cast<size_t>(p.d_q),
+    act.attention_rows[row] = {.q = b.q + row * static_cast<size_t>(b.d_q),
+                               .out = b.mixed + row * static_cast<size_t>(b.d_q),
                                .k_pages = r.sequence->k_pages(layer),
                                .v_pages = r.sequence->v_pages(layer),
                                .n_context = r.position + 1};
@@ -117,16 +128,17 @@ void AttentionBlock(const LayerWeights& weights, int layer, ForwardContext& ctx)
   const float scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
   kernels::Attention(act.attention_rows, ctx.rows.front().sequence->pool().layout(), c.n_heads, scale, act.attention,
                      ctx.pool);
-  if (p.gate != nullptr) {
-    ctx.ForRows(
-        d_q, [&](int64_t row) { kernels::SigmoidMul(mixed + row * d_q, p.gate + row * d_q, d_q, mixed + row * d_q); });
+  if (b.gate != nullptr) {
+    ctx.ForRows(b.d_q, [&](int64_t row) {
+      const int64_t at = row * b.d_q;
+      kernels::SigmoidMul(b.mixed + at, b.gate + at, b.d_q, b.mixed + at);
+    });
   }
 
-  float* out = act.down.Get(n * static_cast<size_t>(c.d_model));
   const kernels::Matrix& o = weights.attention.o;
-  kernels::MatMul({.weights = &o, .x = ctx.In(mixed, p.d_q), .y = {out, c.d_model}, .bias = nullptr, .gather = {}},
+  kernels::MatMul({.weights = &o, .x = ctx.In(b.mixed, b.d_q), .y = {b.out, c.d_model}, .bias = nullptr, .gather = {}},
                   act.matmul, ctx.pool);
-  kernels::Add(out, ctx.n_rows() * int64_t{c.d_model}, ctx.x);
+  kernels::Add(b.out, ctx.n_rows() * int64_t{c.d_model}, ctx.x);
 }
 
 }  // namespace quern::model

@@ -35,11 +35,13 @@ struct Shape {
 struct Buffers {
   float* qkv;   // [n_rows, channels] before the convolution
   float* conv;  // and after; then q and k are normalised in it
-  float* z;
-  float* ba;
-  float* decay;
+  float* qkvz;  // [n_rows, channels + values] when the file interleaves them; dead before conv is written, in its place
+  float* z;     // [n_rows, values] output gate
+  float* ba;    // [n_rows, 2 * value_heads]
+  float* decay;  // [n_rows, value_heads]
   float* beta;
-  float* delta;
+  float* delta;  // [n_rows, values] the rule's output
+  float* out;    // [n_rows, d_model]
 };
 
 // One row of qkvz, per key head q, k, its value heads' v and z, to all heads' q, k, v and all heads' z.
@@ -70,14 +72,13 @@ void Project(const DeltaNetWeights& w, const Shape& s, const float* h, const Buf
     return;
   }
   const int64_t width = s.channels + s.values;
-  float* qkvz = ctx.act.qkvz.Get(static_cast<size_t>(ctx.n_rows() * width));
   const std::array<kernels::MatMulJob, 2> jobs{{
-      {.weights = &w.qkvz, .x = in, .y = {qkvz, width}, .bias = nullptr, .gather = {}},
+      {.weights = &w.qkvz, .x = in, .y = {b.qkvz, width}, .bias = nullptr, .gather = {}},
       ba,
   }};
   kernels::MatMul(jobs, ctx.act.matmul, ctx.pool);
   ctx.ForRows(width,
-              [&](int64_t row) { Separate(s, qkvz + row * width, b.qkv + row * s.channels, b.z + row * s.values); });
+              [&](int64_t row) { Separate(s, b.qkvz + row * width, b.qkv + row * s.channels, b.z + row * s.values); });
 }
 
 // Per key head the betas of its value heads, then their decays.
@@ -193,16 +194,21 @@ void KeepKeys(const Shape& s, const BatchRun& run, int position, const DeltaNetS
   }
 }
 
-Buffers BuffersFor(const Shape& s, ForwardContext& ctx) {
+Buffers BuffersFor(const DeltaNetWeights& w, const Shape& s, ForwardContext& ctx) {
   const auto floats = [&](int64_t width) { return static_cast<size_t>(ctx.n_rows() * width); };
-  ActivationsBody& act = ctx.act;
-  return {.qkv = act.qkv.Get(floats(s.channels)),
-          .conv = act.conv.Get(floats(s.channels)),
-          .z = act.z.Get(floats(s.values)),
-          .ba = act.ba.Get(floats(2 * s.value_heads)),
-          .decay = act.decay.Get(floats(s.value_heads)),
-          .beta = act.beta.Get(floats(s.value_heads)),
-          .delta = act.delta.Get(floats(s.values))};
+  const int64_t mixed = w.qkvz.rows() > 0 ? s.channels + s.values : s.channels;
+  const auto [qkv, conv, z, ba, decay, beta, delta, out] =
+      ctx.act.block.Get({floats(s.channels), floats(mixed), floats(s.values), floats(2 * s.value_heads),
+                         floats(s.value_heads), floats(s.value_heads), floats(s.values), floats(ctx.config.d_model)});
+  return {.qkv = qkv,
+          .conv = conv,
+          .qkvz = conv,
+          .z = z,
+          .ba = ba,
+          .decay = decay,
+          .beta = beta,
+          .delta = delta,
+          .out = out};
 }
 
 // States of all runs from b.qkv on, the rule's outputs into b.delta.
@@ -238,7 +244,7 @@ void DeltaNetBlock(const LayerWeights& weights, ForwardContext& ctx) {
   ActivationsBody& act = ctx.act;
   const Shape s(c);
   const auto n = static_cast<size_t>(ctx.n_rows());
-  const Buffers b = BuffersFor(s, ctx);
+  const Buffers b = BuffersFor(w, s, ctx);
   float* h = act.normed.Get(n * static_cast<size_t>(c.d_model));
   kernels::RmsNorm(ctx.In(ctx.x, c.d_model), weights.mixer_norm, c.norm_eps, {h, c.d_model}, ctx.pool);
   Project(w, s, h, b, ctx);
@@ -248,11 +254,10 @@ void DeltaNetBlock(const LayerWeights& weights, ForwardContext& ctx) {
     kernels::RmsNormHeads(out, static_cast<int>(s.value_heads), w.norm, c.norm_eps);
     kernels::SiluMul(b.z + row * s.values, out, s.values, out);
   });
-  float* out = act.down.Get(n * static_cast<size_t>(c.d_model));
   kernels::MatMul(
-      {.weights = &w.out, .x = ctx.In(b.delta, s.values), .y = {out, c.d_model}, .bias = nullptr, .gather = {}},
+      {.weights = &w.out, .x = ctx.In(b.delta, s.values), .y = {b.out, c.d_model}, .bias = nullptr, .gather = {}},
       act.matmul, ctx.pool);
-  kernels::Add(out, ctx.n_rows() * int64_t{c.d_model}, ctx.x);
+  kernels::Add(b.out, ctx.n_rows() * int64_t{c.d_model}, ctx.x);
 }
 
 }  // namespace quern::model

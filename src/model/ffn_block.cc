@@ -12,9 +12,8 @@ void FfnBlock(const LayerWeights& weights, const FfnWeights& ffn, ForwardContext
   const auto n = static_cast<size_t>(ctx.n_rows());
   const int64_t d_ff = ffn.gate.rows();
   float* h = act.normed.Get(n * static_cast<size_t>(c.d_model));
-  float* gate = act.gate.Get(n * static_cast<size_t>(d_ff));
-  float* up = act.up.Get(n * static_cast<size_t>(d_ff));
-  float* out = act.down.Get(n * static_cast<size_t>(c.d_model));
+  const size_t n_mid = n * static_cast<size_t>(d_ff);
+  const auto [gate, up, out] = act.block.Get({n_mid, n_mid, n * static_cast<size_t>(c.d_model)});
 
   kernels::RmsNorm(ctx.In(ctx.x, c.d_model), weights.ffn_norm, c.norm_eps, {h, c.d_model}, ctx.pool);
   const std::array<kernels::MatMulJob, 2> gate_up{{

@@ -8,14 +8,13 @@
 namespace quern::model {
 namespace {
 
-// Router logits of all rows, then each row's experts with their weights, into act.routed.
-void Route(const MoeWeights& moe, const float* h, ForwardContext& ctx) {
+// Router logits of all rows, [n_rows, n_experts], then each row's experts with their weights, into act.routed.
+void Route(const MoeWeights& moe, const float* h, float* logits, ForwardContext& ctx) {
   const ModelConfig& c = ctx.config;
   ActivationsBody& act = ctx.act;
   const auto n = static_cast<size_t>(ctx.n_rows());
   const auto n_experts = static_cast<size_t>(c.n_experts);
   const auto n_used = static_cast<size_t>(c.n_experts_used);
-  float* logits = act.router.Get(n * n_experts);
   kernels::MatMul(
       {.weights = &moe.router, .x = ctx.In(h, c.d_model), .y = {logits, c.n_experts}, .bias = nullptr, .gather = {}},
       act.matmul, ctx.pool);
@@ -81,16 +80,14 @@ void Down(const MoeWeights& moe, const float* mid, float* out, ForwardContext& c
   kernels::MatMul(act.jobs, act.matmul, ctx.pool);
 }
 
-// x += sigmoid(gate h) * shared(h), after the routed experts: their buffers are free again.
+// x += sigmoid(gate h) * shared(h), after the routed experts, in their memory.
 void AddShared(const MoeWeights& moe, const float* h, ForwardContext& ctx) {
   const ModelConfig& c = ctx.config;
   ActivationsBody& act = ctx.act;
   const auto n = static_cast<size_t>(ctx.n_rows());
   const int64_t d_ff = c.d_ff_shared;
-  float* gate = act.gate.Get(n * static_cast<size_t>(d_ff));
-  float* up = act.up.Get(n * static_cast<size_t>(d_ff));
-  float* out = act.down.Get(n * static_cast<size_t>(c.d_model));
-  float* weight = act.shared_gate.Get(n);
+  const size_t n_mid = n * static_cast<size_t>(d_ff);
+  const auto [gate, up, out, weight] = act.block.Get({n_mid, n_mid, n * static_cast<size_t>(c.d_model), n});
   const kernels::RowsIn in = ctx.In(h, c.d_model);
   const std::array<kernels::MatMulJob, 3> jobs{{
       {.weights = &moe.shared.gate, .x = in, .y = {gate, d_ff}, .bias = nullptr, .gather = {}},
@@ -102,7 +99,7 @@ void AddShared(const MoeWeights& moe, const float* h, ForwardContext& ctx) {
   kernels::MatMul(
       {.weights = &moe.shared.down, .x = ctx.In(gate, d_ff), .y = {out, c.d_model}, .bias = nullptr, .gather = {}},
       act.matmul, ctx.pool);
-  ctx.ForRows(c.d_model, [&](int64_t row) {
+  ctx.ForRows(c.d_model, [&, out = out, weight = weight](int64_t row) {
     kernels::AddScaled(out + row * c.d_model, kernels::Sigmoid(weight[row]), c.d_model, ctx.x + row * c.d_model);
   });
 }
@@ -116,14 +113,14 @@ void MoeBlock(const LayerWeights& weights, const MoeWeights& moe, ForwardContext
   const auto n = static_cast<size_t>(ctx.n_rows());
   const auto n_used = static_cast<size_t>(c.n_experts_used);
   const size_t n_slots = n * n_used;
+  const size_t n_mid = n_slots * static_cast<size_t>(c.d_ff_expert);
+  const auto [logits, gate, up, out] =
+      act.block.Get({n * static_cast<size_t>(c.n_experts), n_mid, n_mid, n_slots * static_cast<size_t>(c.d_model)});
   float* h = act.normed.Get(n * static_cast<size_t>(c.d_model));
   kernels::RmsNorm(ctx.In(ctx.x, c.d_model), weights.ffn_norm, c.norm_eps, {h, c.d_model}, ctx.pool);
-  Route(moe, h, ctx);
+  Route(moe, h, logits, ctx);
   GroupByExpert(c.n_experts, n_used, act);
 
-  float* gate = act.gate.Get(n_slots * static_cast<size_t>(c.d_ff_expert));
-  float* up = act.up.Get(n_slots * static_cast<size_t>(c.d_ff_expert));
-  float* out = act.down.Get(n_slots * static_cast<size_t>(c.d_model));
   GateAndUp(moe, ctx.In(h, c.d_model), gate, up, ctx);
   const auto slots = [&](const float* data) {
     return kernels::RowsIn{data, static_cast<int64_t>(n_slots), c.d_ff_expert};
@@ -131,7 +128,7 @@ void MoeBlock(const LayerWeights& weights, const MoeWeights& moe, ForwardContext
   kernels::SiluMulRows(slots(gate), slots(up), c.d_ff_expert, {gate, c.d_ff_expert}, ctx.pool);
   Down(moe, gate, out, ctx);
 
-  ctx.ForRows(c.d_model * int64_t{c.n_experts_used}, [&](int64_t row) {
+  ctx.ForRows(c.d_model * int64_t{c.n_experts_used}, [&, out = out](int64_t row) {
     for (size_t k = 0; k < n_used; ++k) {
       const size_t i = static_cast<size_t>(row) * n_used + k;
       kernels::AddScaled(out + int64_t{act.row_slot[i]} * c.d_model, act.routed[i].weight, c.d_model,
