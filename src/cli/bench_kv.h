@@ -9,7 +9,7 @@
 
 namespace quern::cli {
 
-// A table, one line per type: bytes per token, KL divergence from f16 and share of equal first choices, over n_tokens
+// A table, one line per type: bytes per token, KL divergence from f32 and share of equal first choices, over n_tokens
 // that the model writes itself. Errors: those of the forward pass.
 Result<std::string> KvLossTable(const model::Model& model, int n_tokens, ThreadPool& pool);
 

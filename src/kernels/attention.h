@@ -41,9 +41,9 @@ class AttentionScratch {
 // of n_kv_heads, at most kMaxGroup times. f32 arithmetic; against keys of type q8 and q4, q is rounded to 16 bits per
 // group of 32 dims (relative to their largest: 2^-16) and multiplied as integers; against keys of type i16, q is
 // rounded as they are (fixed16.h), against values of type i16 the softmax's weights are, to 16 bits per kWeightRun
-// tokens, and the sums of their products are exact integers: finer than f16 throughout; against keys of type bf16, q is
-// rounded to bf16, against values of type bf16 the softmax's weights are, as models in bf16 were trained and are
-// published to run, and products of pairs are summed in f32.
+// tokens, and the sums of their products are exact integers (docs/kv_cache.md compares with f16); against keys of type
+// bf16, q is rounded to bf16, against values of type bf16 the softmax's weights are, as models in bf16 were trained and
+// are published to run, and products of pairs are summed in f32.
 //
 // Each key and value is read once for all query heads that share it, and for several consecutive rows of one sequence
 // (neighbours in `rows` with the same page tables). Order of reduction: tokens within a chunk of kAttentionChunk, the

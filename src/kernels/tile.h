@@ -98,6 +98,7 @@ inline constexpr int kMaxTileQueries = 64;
 // Tokens whose weights share a scale when they meet values of type i16. The integers are at most 32767 and sum to
 // little more than kWeightSum, so that their products with the values, summed, stay below 2^31: exact in 32 bits.
 inline constexpr int kWeightRun = 32;
+static_assert(kWeightRun <= kKvGroup, "a run lies in one page, whatever the size of pages");
 inline constexpr float kWeightSum = 65512;  // 2^16, less what rounding may add to a run and its sum
 struct AttentionTile {
   KvType k_type, v_type;

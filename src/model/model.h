@@ -184,7 +184,7 @@ class Model {
   virtual uint64_t weight_bytes() const = 0;
   // What it computes with, for those who look inside (model/importance_collect.h); null for a double without.
   virtual const Weights* weights() const { return nullptr; }
-  // What keys and values are stored as unless the pool says otherwise: f32 for a checkpoint in f32, else f16.
+  // What keys and values are stored as unless the pool says otherwise: f32 for a checkpoint in f32, else i16.
   virtual kernels::KvTypes default_kv_types() const = 0;
 
   // Computes all segments in one batch and appends their tokens to the sequences. A row's result depends on that
