@@ -9,7 +9,6 @@
 #include "base/check.h"
 #include "kernels/aligned_buffer.h"
 #include "kernels/dispatch.h"
-#include "kernels/fixed16.h"
 #include "tensor/dtype.h"
 
 namespace quern::kernels {
@@ -134,17 +133,21 @@ void PackF32(const float* x, int dim, int lane, float* q) {
   for (int d = 0; d < dim; ++d) q[d * kQueryBlock + lane] = x[d];
 }
 
+void PackPairs(const int16_t* x, int dim, int lane, int16_t* q16) {
+  for (int d = 0; d < dim; d += 2) std::memcpy(q16 + ptrdiff_t{d} * kQueryBlock + ptrdiff_t{2} * lane, x + d, 4);
+}
+
 void PackBf16(const float* x, int dim, int lane, int16_t* q16) {
-  for (int d = 0; d < dim; ++d) {
-    q16[(d / 2 * kQueryBlock + lane) * 2 + d % 2] = static_cast<int16_t>(F32ToBf16(x[d]));
-  }
+  int16_t rounded[kMaxHeadDim];
+  for (int d = 0; d < dim; ++d) rounded[d] = static_cast<int16_t>(F32ToBf16(x[d]));
+  PackPairs(rounded, dim, lane, q16);
 }
 
 // As 16-bit integers with one scale.
 void PackFixed(const float* x, int dim, int lane, int16_t* q16, float* q_scale) {
-  const Fixed16 fixed(x, static_cast<size_t>(dim));
-  q_scale[lane] = fixed.scale();
-  for (int d = 0; d < dim; ++d) q16[(d / 2 * kQueryBlock + lane) * 2 + d % 2] = fixed.Of(x[d]);
+  int16_t integers[kMaxHeadDim];
+  q_scale[lane] = Kernels().to_fixed16(x, dim, integers);
+  PackPairs(integers, dim, lane, q16);
 }
 
 // The same per group of dims.
@@ -167,10 +170,14 @@ void PackIntegers(const float* query, int dim, int lane, int16_t* q16, float* q_
 
 void PackQueries(std::span<const AttentionRow> rows, const Shape& shape, const Unit& unit, const Workspace& work) {
   const int n_q = unit.n_rows * shape.group;
+  float x[kMaxHeadDim] = {};
   for (int i = 0; i < Blocks(n_q) * kQueryBlock; ++i) {
-    float x[kMaxHeadDim] = {};
-    const float* from = i < n_q ? QueryOf(rows, shape, unit, i) : x;
-    for (int d = 0; d < shape.layout.head_dim; ++d) x[d] = from[d] * shape.scale;
+    if (i < n_q) {
+      const float* from = QueryOf(rows, shape, unit, i);
+      for (int d = 0; d < shape.layout.head_dim; ++d) x[d] = from[d] * shape.scale;
+    } else {
+      std::fill_n(x, shape.layout.head_dim, 0.0F);
+    }
     const ptrdiff_t block = ptrdiff_t{i / kQueryBlock} * shape.dim * kQueryBlock;
     const int lane = i % kQueryBlock;
     switch (shape.queries) {

@@ -34,6 +34,7 @@ KernelTable Avx2Table() {
   t.q6_k.fn = avx2::MatMulQ6K;
   t.to_x8 = avx2::ToX8;
   t.to_x8k = avx2::ToX8K;
+  t.to_fixed16 = avx2::ToFixed16;
   t.rms_norm = avx2::RmsNorm;
   t.silu_mul = avx2::SiluMul;
   t.add_scaled = avx2::AddScaled;
@@ -64,6 +65,7 @@ KernelTable Avx512Table(const os::CpuFeatures& cpu) {
   }
   t.to_x8 = avx512::ToX8;
   t.to_x8k = avx512::ToX8K;
+  t.to_fixed16 = avx2::ToFixed16;
   t.rms_norm = avx512::RmsNorm;
   t.silu_mul = avx512::SiluMul;
   t.add_scaled = avx512::AddScaled;

@@ -40,6 +40,8 @@ struct KernelTable {
   void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
   void (*to_x8)(const float* x, int64_t n, GroupX8* out);
   void (*to_x8k)(const float* x, int64_t n, GroupX8K* out);
+  // Integers as Fixed16 makes them (fixed16.h), filled up with zeros to a multiple of 8; returns the scale.
+  float (*to_fixed16)(const float* x, int64_t n, int16_t* out);
 
   // out[i] = w[i] * (x[i] / sqrt(mean(x^2) + eps)); out may alias x.
   void (*rms_norm)(const float* x, const float* w, int64_t n, float eps, float* out);

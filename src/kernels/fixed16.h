@@ -20,7 +20,10 @@ inline constexpr float kFixedLargest = 32767;
 inline constexpr float kFixedNorm = 46328;
 // What is larger becomes this, so that products of scales stay finite.
 inline constexpr float kFixedRange = 1e9F;
+// Vectors with a smaller scale are zero.
+inline constexpr float kFixedLeastScale = 0x1p-100F;
 
+// What is right; kernels make the same with KernelTable::to_fixed16.
 class Fixed16 {
  public:
   // For x[0, n). A NaN among them makes the scale NaN and all integers 0.
@@ -39,7 +42,7 @@ class Fixed16 {
     }
     scale_ = std::sqrt(sum[0]) / kFixedNorm;
     if (largest[0] / kFixedLargest > scale_) scale_ = largest[0] / kFixedLargest;
-    inverse_ = scale_ >= kLeastScale ? 1 / scale_ : 0;
+    inverse_ = scale_ >= kFixedLeastScale ? 1 / scale_ : 0;
   }
 
   float scale() const { return scale_; }
@@ -50,8 +53,6 @@ class Fixed16 {
   }
 
  private:
-  static constexpr float kLeastScale = 0x1p-100F;  // below, everything is zero
-
   static float Bounded(float x) { return x > kFixedRange ? kFixedRange : x < -kFixedRange ? -kFixedRange : x; }
 
   float scale_;

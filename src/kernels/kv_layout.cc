@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "kernels/fixed16.h"
+#include "kernels/dispatch.h"
 #include "tensor/dtype.h"
 
 namespace quern::kernels {
@@ -137,10 +137,13 @@ void StoreGroup(const Place& place, size_t first, const float* x, std::byte* hea
 
 // All n dims of a head; the filling is zero.
 void StoreFixed(const Place& place, const float* x, size_t n, std::byte* head) {
-  const Fixed16 fixed(x, n);
-  PutFloat(head + place.TokenScale(), fixed.scale());
-  for (size_t d = 0; d < n; ++d) Put16(head + place.Element(d) * 2, static_cast<uint16_t>(fixed.Of(x[d])));
-  for (size_t d = n; d < place.dim; ++d) Put16(head + place.Element(d) * 2, 0);
+  int16_t integers[kMaxHeadDim] = {};
+  PutFloat(head + place.TokenScale(), Kernels().to_fixed16(x, static_cast<int64_t>(n), integers));
+  if (place.keys) {  // pairs of dims lie together
+    for (size_t d = 0; d < place.dim; d += 2) std::memcpy(head + place.Element(d) * 2, integers + d, 4);
+  } else {
+    for (size_t d = 0; d < place.dim; ++d) Put16(head + place.Element(d) * 2, static_cast<uint16_t>(integers[d]));
+  }
 }
 
 float LoadOne(const Place& place, size_t d, const std::byte* head) {
@@ -175,6 +178,7 @@ Place PlaceOf(const KvLayout& layout, bool keys, int slot) {
 }
 
 void Store(const KvLayout& layout, bool keys, std::byte* page, int slot, const float* heads) {
+  QUERN_CHECK(layout.padded_dim() <= kMaxHeadDim);
   const Place place = PlaceOf(layout, keys, slot);
   const size_t head_bytes = layout.head_bytes(place.type);
   const auto n = static_cast<size_t>(layout.head_dim);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -76,6 +77,11 @@ TEST(PreparedRows, EveryLevelMakesTheSameIntegersAndScales) {
         TableFor(isa)->to_x8k(x.data(), n, d.data());
         EXPECT_EQ(0, std::memcmp(a.data(), b.data(), groups * sizeof(GroupX8))) << IsaName(isa) << " n " << n;
         EXPECT_EQ(0, std::memcmp(c.data(), d.data(), groups * sizeof(GroupX8K))) << IsaName(isa) << " n " << n;
+        std::vector<int16_t> g((static_cast<size_t>(n) + 7) / 8 * 8, 1), h(g.size(), 2);
+        const float scales[2] = {TableFor(Isa::kRef)->to_fixed16(x.data(), n, g.data()),
+                                 TableFor(isa)->to_fixed16(x.data(), n, h.data())};
+        EXPECT_EQ(std::bit_cast<uint32_t>(scales[0]), std::bit_cast<uint32_t>(scales[1])) << IsaName(isa) << " n " << n;
+        EXPECT_EQ(g, h) << IsaName(isa) << " n " << n;
         std::vector<uint16_t> e((static_cast<size_t>(n) + 31) / 32 * 32, 1), f(e.size(), 2);
         TableFor(Isa::kRef)->to_bf16(x.data(), n, e.data());
         TableFor(isa)->to_bf16(x.data(), n, f.data());

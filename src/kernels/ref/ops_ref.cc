@@ -1,6 +1,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/fixed16.h"
 #include "kernels/ref/ref.h"
 
 namespace quern::kernels::ref {
@@ -55,6 +56,13 @@ void ToX8K(const float* x, int64_t n, GroupX8K* out) {
   }
 }
 
+float ToFixed16(const float* x, int64_t n, int16_t* out) {
+  const Fixed16 fixed(x, static_cast<size_t>(n));
+  for (int64_t i = 0; i < n; ++i) out[i] = fixed.Of(x[i]);
+  for (int64_t i = n; i % 8 != 0; ++i) out[i] = 0;
+  return fixed.scale();
+}
+
 void RmsNorm(const float* x, const float* w, int64_t n, float eps, float* out) {
   float squares = 0;
   for (int64_t i = 0; i < n; ++i) squares += x[i] * x[i];
@@ -85,6 +93,7 @@ KernelTable Table() {
   table.to_bf16 = ToBf16;
   table.to_x8 = ToX8;
   table.to_x8k = ToX8K;
+  table.to_fixed16 = ToFixed16;
   table.rms_norm = RmsNorm;
   table.silu_mul = SiluMul;
   table.add_scaled = AddScaled;

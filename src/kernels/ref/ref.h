@@ -18,6 +18,7 @@ void MatMulQ6K(const MatMulTile& tile);
 void ToBf16(const float* x, int64_t n, uint16_t* out);
 void ToX8(const float* x, int64_t n, GroupX8* out);
 void ToX8K(const float* x, int64_t n, GroupX8K* out);
+float ToFixed16(const float* x, int64_t n, int16_t* out);
 
 void RmsNorm(const float* x, const float* w, int64_t n, float eps, float* out);
 void SiluMul(const float* gate, const float* up, int64_t n, float* out);

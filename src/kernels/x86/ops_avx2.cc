@@ -1,3 +1,4 @@
+#include "kernels/fixed16.h"
 #include "kernels/x86/vec_avx2-inl.h"
 #include "kernels/x86/x86.h"
 
@@ -41,6 +42,21 @@ inline int Sum16(const int8_t* q) {
   return _mm_cvtsi128_si32(sum);
 }
 
+// Fixed16's scale, of its eight sums of squares and largest magnitudes.
+inline float FixedScale(__m256 sums, __m256 magnitudes) {
+  alignas(32) float sum[8];
+  alignas(32) float magnitude[8];
+  _mm256_store_ps(sum, sums);
+  _mm256_store_ps(magnitude, magnitudes);
+  for (int i = 1; i < 8; ++i) {
+    sum[0] += sum[i];
+    if (magnitude[i] > magnitude[0]) magnitude[0] = magnitude[i];
+  }
+  const float by_norm = _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(sum[0]))) / kFixedNorm;
+  const float by_largest = magnitude[0] / kFixedLargest;
+  return by_largest > by_norm ? by_largest : by_norm;
+}
+
 }  // namespace
 
 void ToX8(const float* x, int64_t n, GroupX8* out) {
@@ -67,6 +83,34 @@ void ToX8K(const float* x, int64_t n, GroupX8K* out) {
     for (int j = 0; j < 16; ++j) out->start[j] = -32 * out->sum16[j];
     __builtin_memset(out->pad, 0, sizeof(out->pad));
   }
+}
+
+float ToFixed16(const float* x, int64_t n, int16_t* out) {
+  // A NaN passes both bounds: it is the second operand.
+  const auto bounded = [&](int64_t c) {
+    const __m256 v = _mm256_maskload_ps(x + c, LaneMask(n - c));
+    return _mm256_max_ps(_mm256_set1_ps(-kFixedRange), _mm256_min_ps(_mm256_set1_ps(kFixedRange), v));
+  };
+  const __m256 sign = _mm256_set1_ps(-0.0F);
+  __m256 sums = _mm256_setzero_ps();
+  __m256 largest = _mm256_setzero_ps();
+  for (int64_t c = 0; c < n; c += 8) {
+    const __m256 v = bounded(c);
+    sums = _mm256_add_ps(sums, _mm256_mul_ps(v, v));
+    largest = _mm256_max_ps(largest, _mm256_andnot_ps(sign, v));
+  }
+  const float scale = FixedScale(sums, largest);
+  const __m256 inverse = _mm256_set1_ps(scale >= kFixedLeastScale ? 1 / scale : 0);
+  const __m256 end = _mm256_set1_ps(kFixedLargest);
+  for (int64_t c = 0; c < n; c += 8) {
+    const __m256 product = _mm256_mul_ps(bounded(c), inverse);
+    const __m256 number = _mm256_and_ps(product, _mm256_cmp_ps(product, product, _CMP_ORD_Q));
+    const __m256 v = _mm256_max_ps(_mm256_sub_ps(_mm256_setzero_ps(), end), _mm256_min_ps(end, number));
+    const __m256i rounded = _mm256_cvtps_epi32(v);
+    _mm_storeu_si128(reinterpret_cast<__m128i_u*>(out + c),
+                     _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1)));
+  }
+  return scale;
 }
 
 void RmsNorm(const float* x, const float* w, int64_t n, float eps, float* out) {

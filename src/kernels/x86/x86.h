@@ -21,6 +21,7 @@ void MatMulQ5K(const MatMulTile& tile);
 void MatMulQ6K(const MatMulTile& tile);
 void ToX8(const float* x, int64_t n, GroupX8* out);
 void ToX8K(const float* x, int64_t n, GroupX8K* out);
+float ToFixed16(const float* x, int64_t n, int16_t* out);  // eight sums are its definition: AVX-512 has no better
 void RmsNorm(const float* x, const float* w, int64_t n, float eps, float* out);
 void SiluMul(const float* gate, const float* up, int64_t n, float* out);
 void AddScaled(const float* x, float a, int64_t n, float* y);
