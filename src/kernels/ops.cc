@@ -10,9 +10,6 @@
 namespace quern::kernels {
 namespace {
 
-// Rows below this many elements in total are not worth a parallel loop.
-constexpr int64_t kParallelElements = 32 * 1024;
-
 template <typename Body>
 void ForRows(int64_t n_rows, int64_t n, ThreadPool& pool, const Body& body) {
   if (n_rows * n < kParallelElements) {

@@ -10,6 +10,9 @@
 
 namespace quern::kernels {
 
+// Rows with fewer elements in total stay on the calling thread: some 10 us of work, what waking a thread costs.
+inline constexpr int64_t kParallelElements = 32 * 1024;
+
 // y = w * (x / sqrt(mean(x^2) + eps)) per row; w: [n]. y may be x. For zero-centred norms pass 1 + w.
 void RmsNorm(const RowsIn& x, std::span<const float> w, float eps, const RowsOut& y, ThreadPool& pool);
 

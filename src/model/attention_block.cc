@@ -138,7 +138,7 @@ void AttentionBlock(const LayerWeights& weights, int layer, ForwardContext& ctx)
   const kernels::Matrix& o = weights.attention.o;
   kernels::MatMul({.weights = &o, .x = ctx.In(b.mixed, b.d_q), .y = {b.out, c.d_model}, .bias = nullptr, .gather = {}},
                   act.matmul, ctx.pool);
-  kernels::Add(b.out, ctx.n_rows() * int64_t{c.d_model}, ctx.x);
+  ctx.AddToX(b.out);
 }
 
 }  // namespace quern::model

@@ -257,7 +257,7 @@ void DeltaNetBlock(const LayerWeights& weights, ForwardContext& ctx) {
   kernels::MatMul(
       {.weights = &w.out, .x = ctx.In(b.delta, s.values), .y = {b.out, c.d_model}, .bias = nullptr, .gather = {}},
       act.matmul, ctx.pool);
-  kernels::Add(b.out, ctx.n_rows() * int64_t{c.d_model}, ctx.x);
+  ctx.AddToX(b.out);
 }
 
 }  // namespace quern::model

@@ -24,7 +24,7 @@ void FfnBlock(const LayerWeights& weights, const FfnWeights& ffn, ForwardContext
   kernels::SiluMulRows(ctx.In(gate, d_ff), ctx.In(up, d_ff), d_ff, {gate, d_ff}, ctx.pool);
   kernels::MatMul({.weights = &ffn.down, .x = ctx.In(gate, d_ff), .y = {out, c.d_model}, .bias = nullptr, .gather = {}},
                   act.matmul, ctx.pool);
-  kernels::Add(out, ctx.n_rows() * int64_t{c.d_model}, ctx.x);
+  ctx.AddToX(out);
 }
 
 }  // namespace quern::model

@@ -7,6 +7,7 @@
 
 #include "base/thread_pool.h"
 #include "kernels/matmul.h"
+#include "kernels/ops.h"
 #include "model/activations.h"
 #include "model/config.h"
 #include "model/kv_pool.h"
@@ -45,12 +46,17 @@ struct ForwardContext {
   // body(row) for all rows, on several threads when rows of this many elements make that worthwhile.
   template <typename Body>
   void ForRows(int64_t n_elements, const Body& body) const {
-    constexpr int64_t kParallelElements = 32 * 1024;  // some 10 us of work, what waking a thread costs
-    if (n_rows() * n_elements < kParallelElements) {
+    if (n_rows() * n_elements < kernels::kParallelElements) {
       for (int row = 0; row < n_rows(); ++row) body(int64_t{row});
       return;
     }
     pool.ParallelFor(rows.size(), [&](size_t row, int) { body(static_cast<int64_t>(row)); });
+  }
+
+  // x += out, [n_rows, d_model].
+  void AddToX(const float* out) const {
+    const int64_t width = config.d_model;
+    ForRows(width, [&](int64_t row) { kernels::Add(out + row * width, width, x + row * width); });
   }
 };
 

@@ -16,12 +16,17 @@ constexpr size_t kPrefetchBytes = 4096;
 // With many columns a line is used for so long that the hardware's own prefetching keeps up.
 constexpr int kPrefetchMaxColumns = 8;
 
+// One column only waits for memory. More of them compute meanwhile, but for that their lines must not go straight to
+// the first cache, whose few places for lines under way they would fill: the second has more.
+template <int kColumns>
+constexpr int kPrefetchLocality = kColumns == 1 ? 3 : 2;
+
 template <int kColumns, size_t kBytes>
 inline void Prefetch(const void* p) {
   if constexpr (kColumns <= kPrefetchMaxColumns) {
     const auto* ahead = static_cast<const char*>(p) + kPrefetchBytes;
 #pragma GCC unroll 16
-    for (size_t at = 0; at < kBytes; at += 64) __builtin_prefetch(ahead + at);
+    for (size_t at = 0; at < kBytes; at += 64) __builtin_prefetch(ahead + at, 0, kPrefetchLocality<kColumns>);
   }
 }
 
