@@ -33,7 +33,7 @@ class Failed(Exception):
     """A program did not run; the text says which and what it wrote."""
 
 
-def run(command, prefix):
+def run(command, prefix, also_stderr=False):
     """What the command wrote, and the most memory that was resident for it, in bytes."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen([*prefix, *command], stdout=out, stderr=errors)
@@ -43,7 +43,7 @@ def run(command, prefix):
         errors.seek(0)
         if process.returncode:
             raise Failed(f"{shlex.join(command)}: exit {process.returncode}: {errors.read().strip()[-600:]}")
-        return out.read(), usage.ru_maxrss * 1024
+        return out.read() + (errors.read() if also_stderr else ""), usage.ru_maxrss * 1024
 
 
 class Quern:
@@ -100,7 +100,7 @@ class LlamaBench:
         total = (each + test["generate"]) * test["batch"] + 64
         out, resident = run([program, "-m", model, "-t", str(threads), "-c", str(total), "-npp", str(each),
                              "-ntg", str(test["generate"]), "-npl", str(test["batch"]),
-                             *(self.flags if named else [])], prefix)
+                             *(self.flags if named else [])], prefix, also_stderr=True)  # ik_llama.cpp's goes there
         # | PP | TG | B | N_KV | T_PP s | S_PP t/s | T_TG s | S_TG t/s | ...
         rows = [line.split("|") for line in out.splitlines() if line.startswith("|") and line[1:8].strip().isdigit()]
         if not rows:
