@@ -124,7 +124,7 @@ std::string KernelTable(ThreadPool& pool, const kernels::Ceilings& ceilings, int
         const double seconds = bench.Time(n_rows, n_repeats, pool);
         const double read = bench.matrix_bytes() / seconds;
         const double ops = 2.0 * static_cast<double>(shape.rows * shape.cols) * n_rows / seconds;
-        const double peak = type == DType::kBF16 ? ceilings.bf16_ops : ceilings.int8_ops;
+        const double peak = type == DType::kBF16 ? ceilings.MatrixBf16() : ceilings.MatrixInt8();
         out += fmt::format("{:<6} {:>12} {:>6} {:>10.1f} {:>8.1f} {:>7.1f} {:>9.1f} {:>7}\n", Info(type).name,
                            fmt::format("{}x{}", shape.rows, shape.cols), n_rows, seconds * 1e6, read * 1e-9,
                            100 * read / ceilings.read_bytes, ops * 1e-9,

@@ -36,8 +36,8 @@ std::vector<Column> ColumnsOf(const BenchRow& row) {
           {"read_fraction", number(row.ReadFraction())},
           {"compute_fraction", number(row.ComputeFraction())},
           {"read_bytes_per_second", number(row.ceilings.read_bytes)},
-          {"int8_ops_per_second", number(row.ceilings.int8_ops)},
-          {"bf16_ops_per_second", number(row.ceilings.bf16_ops)},
+          {"int8_ops_per_second", number(row.ceilings.MatrixInt8())},
+          {"bf16_ops_per_second", number(row.ceilings.MatrixBf16())},
           {"f32_ops_per_second", number(row.ceilings.f32_ops)}};
 }
 
@@ -45,8 +45,11 @@ std::vector<Column> ColumnsOf(const BenchRow& row) {
 
 std::string CeilingsText(const kernels::Ceilings& ceilings) {
   std::string text = fmt::format("read {:.1f} GB/s", ceilings.read_bytes * 1e-9);
-  const std::pair<const char*, double> kPeaks[] = {
-      {"int8", ceilings.int8_ops}, {"bf16", ceilings.bf16_ops}, {"f32", ceilings.f32_ops}};
+  const std::pair<const char*, double> kPeaks[] = {{"int8", ceilings.int8_ops},
+                                                   {"bf16", ceilings.bf16_ops},
+                                                   {"f32", ceilings.f32_ops},
+                                                   {"int8 tiles", ceilings.tile_int8_ops},
+                                                   {"bf16 tiles", ceilings.tile_bf16_ops}};
   for (const auto& [name, ops] : kPeaks) {
     if (ops > 0) text += fmt::format(", {} {:.2f} Top/s", name, ops * 1e-12);
   }

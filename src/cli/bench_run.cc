@@ -139,6 +139,8 @@ engine::Machine MachineOf(const kernels::Ceilings& ceilings) {
           .int8_ops = ceilings.int8_ops,
           .bf16_ops = ceilings.bf16_ops,
           .f32_ops = ceilings.f32_ops,
+          .tile_int8_ops = ceilings.tile_int8_ops,
+          .tile_bf16_ops = ceilings.tile_bf16_ops,
           .memory = engine::MemoryOfThisProcess()};
 }
 
@@ -149,7 +151,7 @@ double BenchRow::ReadFraction() const { return work.bytes() / ceilings.read_byte
 
 double BenchRow::ComputeFraction() const {
   const auto time = [](double ops, double rate) { return rate > 0 ? ops / rate : 0; };
-  return (time(work.ops.int8, ceilings.int8_ops) + time(work.ops.bf16, ceilings.bf16_ops) +
+  return (time(work.ops.int8, ceilings.MatrixInt8()) + time(work.ops.bf16, ceilings.MatrixBf16()) +
           time(work.ops.f32, ceilings.f32_ops)) /
          Median();
 }

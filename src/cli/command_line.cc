@@ -133,7 +133,7 @@ void AddBenchOptions(CLI::App& app, BenchOptions& bench) {
   app.add_option("--step-tokens", bench.step_tokens, "prompt tokens per step (default 512)")->type_name("N");
   app.add_option("--format", bench.format, "table, json or csv (default table)")->type_name("FORMAT");
   app.add_option("--plot", bench.plot, "draw speed over depth into this SVG file")->type_name("FILE");
-  app.add_option("--isa", bench.isa, "ref, avx2 or avx512 (default: the best there is)")->type_name("LEVEL");
+  app.add_option("--isa", bench.isa, "ref, avx2, avx512 or amx (default: the best there is)")->type_name("LEVEL");
 }
 
 void AddOptions(CLI::App& app, const CommandInfo& info, Parsed& parsed, Invocation& invocation) {

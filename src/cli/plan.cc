@@ -109,7 +109,9 @@ Result<int> RunPlan(const Invocation& invocation) {
   fmt::print(
       "this machine: {}\npredicted; a prompt of {} tokens in steps of 512, generating from an empty context, at "
       "a depth of 32,768, and eight sequences together\n\n",
-      CeilingsText({here.read_bytes, here.int8_ops, here.bf16_ops, here.f32_ops}), kPrompt);
+      CeilingsText(
+          {here.read_bytes, here.int8_ops, here.bf16_ops, here.f32_ops, here.tile_int8_ops, here.tile_bf16_ops}),
+      kPrompt);
   PrintHead();
   const kernels::KvTypes kv_types = settings.kv_types.value_or(DefaultKvTypes(*checkpoint));
   PrintSpeeds({ModelName(settings, path), model::WorkOf(*checkpoint), checkpoint->config().n_layers,

@@ -24,9 +24,16 @@ Machine OfCores(std::string name, int n_cores, double ghz, double per_cycle, dou
           .memory = memory_gib << 30U};
 }
 
+double MatrixSeconds(const model::Operations& ops, const Machine& m, const Efficiency& e) {
+  const double int8 = m.tile_int8_ops > 0 ? m.tile_int8_ops * e.tile_int8 : m.int8_ops * e.matrix;
+  const double bf16 = m.tile_bf16_ops > 0 ? m.tile_bf16_ops * e.tile_bf16 : m.bf16_ops * e.matrix;
+  return Time(ops.int8, int8) + Time(ops.bf16, bf16) + Time(ops.f32, m.f32_ops * e.matrix);
+}
+
 }  // namespace
 
-const Efficiency kExpectedEfficiency = {.read = 0.94, .matrix = 0.64, .attention = 0.7, .layer_seconds = 20e-6};
+const Efficiency kExpectedEfficiency = {
+    .read = 0.94, .matrix = 0.64, .tile_int8 = 0.085, .tile_bf16 = 0.17, .attention = 0.7, .layer_seconds = 20e-6};
 
 double StepSeconds(const model::StepWork& work, int n_layers, const Machine& machine, const Efficiency& efficiency) {
   const double read = machine.read_bytes * efficiency.read;
@@ -34,7 +41,7 @@ double StepSeconds(const model::StepWork& work, int n_layers, const Machine& mac
   const auto arithmetic = [&](const model::Operations& ops) {
     return Time(ops.int8, machine.int8_ops) + Time(ops.bf16, machine.bf16_ops) + Time(ops.f32, machine.f32_ops);
   };
-  return Together(Time(work.weight_bytes, read), arithmetic(work.ops) / efficiency.matrix) +
+  return Together(Time(work.weight_bytes, read), MatrixSeconds(work.ops, machine, efficiency)) +
          Together(Time(work.kv_bytes, read), arithmetic(work.attention) / efficiency.attention) +
          Together(Time(work.state_bytes, read), Time(work.recurrent_ops, recurrence)) +
          n_layers * efficiency.layer_seconds;

@@ -25,6 +25,18 @@ TEST(SpeedModel, TakesAboutTheLongerOfReadingAndComputing) {
   EXPECT_NEAR(StepSeconds(work, 10, Round(), {.matrix = 0.5, .layer_seconds = 0.1}), 41, 0.01);
 }
 
+TEST(SpeedModel, TilesMultiplyMatricesAndLeaveAttentionAsItIs) {
+  Machine machine = Round();
+  machine.tile_int8_ops = 4e12;
+  model::StepWork work;
+  work.ops.int8 = 2e12;
+  EXPECT_NEAR(StepSeconds(work, 1, machine, {.matrix = 0.1, .tile_int8 = 0.5}), 1, 1e-9);
+  work.attention.int8 = 1e12;
+  EXPECT_NEAR(StepSeconds(work, 1, machine, {.matrix = 0.1, .tile_int8 = 0.5}), 2, 1e-9);
+  work.ops = {.bf16 = 5e11};
+  EXPECT_NEAR(StepSeconds(work, 1, machine, {.matrix = 0.5}), 3, 1e-9);
+}
+
 TEST(SpeedModel, AttentionTakesTheArithmeticOfItsKeysAndValues) {
   model::StepWork work;
   work.attention = {.f32 = 5e11};

@@ -53,6 +53,8 @@ double PeakRate(PeakFn fn, double ops_per_round, ThreadPool& pool) {
 struct Peaks {
   PeakFn int8 = nullptr, bf16 = nullptr, f32 = nullptr;
   double int8_ops = 0, bf16_ops = 0, f32_ops = 0;  // per round
+  PeakFn tile_int8 = nullptr, tile_bf16 = nullptr;
+  double tile_int8_ops = 0, tile_bf16_ops = 0;
 };
 
 Peaks PeaksOfLevel() {
@@ -61,10 +63,14 @@ Peaks PeaksOfLevel() {
   const Isa isa = Kernels().isa;
   const os::CpuFeatures& cpu = os::Cpu();
   if (isa == Isa::kAvx2) p = {avx2::Int8Peak, avx2::F32Peak, avx2::F32Peak, 512, 128, 128};
-  if (isa == Isa::kAvx512) {
+  if (isa == Isa::kAvx512 || isa == Isa::kAmx) {
     p = {avx2::Int8Peak, avx512::F32Peak, avx512::F32Peak, 512, 256, 256};
     if (cpu.avx512_vnni) p.int8 = avx512vnni::Int8Peak, p.int8_ops = 1024;
     if (cpu.avx512_bf16) p.bf16 = avx512bf16::Bf16Peak, p.bf16_ops = 512;
+  }
+  if (isa == Isa::kAmx) {
+    p.tile_int8 = amx::Int8Peak, p.tile_int8_ops = 4 * 2 * 16 * 16 * 64;
+    p.tile_bf16 = amx::Bf16Peak, p.tile_bf16_ops = 4 * 2 * 16 * 16 * 32;
   }
 #endif
   return p;
@@ -95,6 +101,8 @@ Ceilings MeasureCeilings(ThreadPool& pool) {
   out.int8_ops = PeakRate(peaks.int8, peaks.int8_ops, pool);
   out.bf16_ops = PeakRate(peaks.bf16, peaks.bf16_ops, pool);
   out.f32_ops = peaks.bf16 == peaks.f32 ? out.bf16_ops : PeakRate(peaks.f32, peaks.f32_ops, pool);
+  out.tile_int8_ops = PeakRate(peaks.tile_int8, peaks.tile_int8_ops, pool);
+  out.tile_bf16_ops = PeakRate(peaks.tile_bf16, peaks.tile_bf16_ops, pool);
   return out;
 }
 

@@ -14,6 +14,13 @@ struct Ceilings {
   double int8_ops = 0;    // 8-bit dot products with 32-bit sums; 0 where the level has none
   double bf16_ops = 0;    // bf16 dot products, or f32 multiply-adds where the CPU has none: what bf16 weights meet
   double f32_ops = 0;     // f32 multiply-adds; 0 at level ref
+  // The same by tiles, which only matrices with many rows of activations can use; 0 where the level has none.
+  double tile_int8_ops = 0;
+  double tile_bf16_ops = 0;
+
+  // The most that a matrix can be multiplied with.
+  double MatrixInt8() const { return tile_int8_ops > 0 ? tile_int8_ops : int8_ops; }
+  double MatrixBf16() const { return tile_bf16_ops > 0 ? tile_bf16_ops : bf16_ops; }
 };
 
 // The best of several short runs each; takes about half a second and, while it runs, 512 MiB of memory. One caller at a

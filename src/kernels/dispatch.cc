@@ -79,12 +79,31 @@ KernelTable Avx512Table(const os::CpuFeatures& cpu) {
   return t;
 }
 
+KernelTable AmxTable(const os::CpuFeatures& cpu) {
+  KernelTable t = Avx512Table(cpu);
+  t.isa = Isa::kAmx;
+  // Fewer rows of quantised weights are left to avx512vnni, whose bits are the same; those of bf16 are not.
+  constexpr int64_t kPieceOps = int64_t{1} << 26;
+  constexpr int kRowStep = 128;
+  t.bf16 = {RowForm::kBF16, amx::MatMulBF16, kPieceOps, kRowStep, 2};
+  t.q8_0 = {RowForm::kX8, amx::MatMulQ8_0, kPieceOps, kRowStep, amx::kMinScaleRows};
+  t.q4_0 = {RowForm::kX8, amx::MatMulQ4_0, kPieceOps, kRowStep, amx::kMinScaleRows};
+  t.q4_k = {RowForm::kX8K, amx::MatMulQ4K, kPieceOps, kRowStep, amx::kMinKRows};
+  t.q5_k = {RowForm::kX8K, amx::MatMulQ5K, kPieceOps, kRowStep, amx::kMinKRows};
+  t.q6_k = {RowForm::kX8K, amx::MatMulQ6K, kPieceOps, kRowStep, amx::kMinKRows};
+  return t;
+}
+
 const KernelTable* X86TableFor(Isa isa) {
   const os::CpuFeatures& cpu = os::Cpu();
   static const KernelTable avx2_table = Avx2Table();
   static const KernelTable avx512_table = Avx512Table(cpu);
   if (isa == Isa::kAvx2 && cpu.avx2_fma) return &avx2_table;
   if (isa == Isa::kAvx512 && cpu.avx512) return &avx512_table;
+  if (isa == Isa::kAmx && cpu.avx512_vnni && cpu.avx512_bf16 && cpu.amx_int8 && cpu.amx_bf16) {
+    static const KernelTable amx_table = AmxTable(cpu);
+    return &amx_table;
+  }
   return nullptr;
 }
 
@@ -95,20 +114,21 @@ const KernelTable* X86TableFor(Isa) { return nullptr; }
 #endif
 
 const KernelTable* Best() {
-  for (const Isa isa : {Isa::kAvx512, Isa::kAvx2}) {
-    if (const KernelTable* table = TableFor(isa)) return table;
+  const KernelTable* best = nullptr;
+  for (const Isa isa : kIsas) {
+    if (const KernelTable* table = TableFor(isa)) best = table;
   }
-  return TableFor(Isa::kRef);
+  return best;
 }
 
 Result<const KernelTable*> ByName(std::string_view name) {
-  for (const Isa isa : {Isa::kRef, Isa::kAvx2, Isa::kAvx512}) {
+  for (const Isa isa : kIsas) {
     if (IsaName(isa) != name) continue;
     if (const KernelTable* table = TableFor(isa)) return table;
     return Error(Code::kUnsupported,
                  fmt::format("instruction set {}: this CPU offers {}", name, os::Describe(os::Cpu())));
   }
-  return Error(Code::kInvalidArgument, fmt::format("instruction set \"{}\": known are ref, avx2, avx512", name));
+  return Error(Code::kInvalidArgument, fmt::format("instruction set \"{}\": known are ref, avx2, avx512, amx", name));
 }
 
 const KernelTable* Choose() {
@@ -132,6 +152,8 @@ std::string_view IsaName(Isa isa) {
       return "avx2";
     case Isa::kAvx512:
       return "avx512";
+    case Isa::kAmx:
+      return "amx";
   }
   return "unknown";
 }

@@ -11,9 +11,11 @@
 
 namespace quern::kernels {
 
-enum class Isa : uint8_t { kRef, kAvx2, kAvx512 };
+// kAmx: AVX-512 with VNNI and bf16 dot products, and AMX for bytes and bf16.
+enum class Isa : uint8_t { kRef, kAvx2, kAvx512, kAmx };
+inline constexpr Isa kIsas[] = {Isa::kRef, Isa::kAvx2, Isa::kAvx512, Isa::kAmx};  // a CPU's best is its last
 
-// "ref", "avx2", "avx512".
+// "ref", "avx2", "avx512", "amx".
 std::string_view IsaName(Isa isa);
 
 using MatMulFn = void (*)(const MatMulTile& tile);
@@ -21,7 +23,10 @@ using MatMulFn = void (*)(const MatMulTile& tile);
 // How weights of one type are multiplied.
 struct MatMulEntry {
   RowForm form = RowForm::kF32;
-  MatMulFn fn = nullptr;  // null: this type is not computed with directly (see Matrix::Prepare)
+  MatMulFn fn = nullptr;                 // null: this type is not computed with directly (see Matrix::Prepare)
+  int64_t piece_ops = int64_t{1} << 24;  // multiply-adds that take about 100 us with many rows
+  int row_step = 24;                     // of many rows so many, or a multiple, are computed best
+  int even_rows = 0;  // from so many rows of x on they must lie evenly, see MatMulTile::x_stride; 0: never
 };
 
 // Function pointers of one level. All are pure and thread-safe. ref defines what is correct; the others differ from it
@@ -59,8 +64,8 @@ struct KernelTable {
   void (*sigmoid_mul)(const float* x, const float* gate, int64_t n, float* out);
 };
 
-// The table in use. First call decides: the environment variable QUERN_ISA (ref, avx2, avx512) when set and offered by
-// this CPU (otherwise one warning on stderr), else the best the CPU has. Thread-safe.
+// The table in use. First call decides: the environment variable QUERN_ISA (ref, avx2, avx512, amx) when set and
+// offered by this CPU (otherwise one warning on stderr), else the best the CPU has. Thread-safe.
 const KernelTable& Kernels();
 
 // The table of one level, or null when this CPU or build does not offer it. Thread-safe.

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/os/cpu.h"
 #include "kernels/aligned_buffer.h"
 #include "kernels/dispatch.h"
 
@@ -13,12 +14,9 @@ namespace {
 // With few rows bytes count: a piece of about this many bytes of weights takes some 10 us from memory, so that handing
 // it out costs nothing.
 constexpr size_t kPieceBytes = 128 * 1024;
-// With many rows arithmetic counts: no piece holds more multiply-adds than this, some 100 us.
-constexpr int64_t kPieceOps = int64_t{1} << 24;
 // Rows of x in a piece: prepared, they stay in a core's second cache while the piece's weights go by.
-constexpr size_t kPieceRowBytes = 384 * 1024;
+const size_t kPieceRowBytes = os::SecondCacheBytes() / 8 * 3;
 constexpr int64_t kMinPieceRows = 48;
-constexpr int64_t kPieceRowsStep = 24;  // kernels take 8 or 12 rows at a time; what is left over costs as much again
 
 // Rows of one x in one form; jobs point at it.
 struct Preparation {
@@ -29,6 +27,13 @@ struct Preparation {
   size_t offset;     // into the scratch bytes
 };
 
+// Prepared rows that a job gathers, one behind the other, for kernels that want them so.
+struct Gathering {
+  size_t preparation;
+  std::span<const int32_t> rows;
+  size_t offset;
+};
+
 struct Piece {
   uint32_t job;
   uint32_t first_group, n_groups;
@@ -37,7 +42,10 @@ struct Piece {
 
 struct PreparedJob {
   size_t preparation;
+  size_t rows_at;        // offset of the rows that pointers are made of
+  bool gathered;         // they lie in the job's order
   size_t first_pointer;  // into x pointers
+  size_t x_stride;       // as MatMulTile has it
   int n;
   MatMulFn fn;
 };
@@ -53,17 +61,17 @@ bool SameRows(const Preparation& p, const RowsIn& x, int64_t cols, RowForm form)
   return p.x.data == x.data && p.x.n_rows == x.n_rows && p.x.stride == x.stride && p.cols == cols && p.form == form;
 }
 
-// About equal parts of n rows.
-int64_t RowsPerPiece(size_t row_bytes, int64_t n) {
+// About equal parts of n rows, of whole steps.
+int64_t RowsPerPiece(size_t row_bytes, int64_t n, int64_t step) {
   const int64_t most = std::max(kMinPieceRows, static_cast<int64_t>(kPieceRowBytes / row_bytes));
   const int64_t parts = (n + most - 1) / most;
-  const int64_t steps = ((n + parts - 1) / parts + kPieceRowsStep - 1) / kPieceRowsStep;
-  return std::min(n, steps * kPieceRowsStep);
+  const int64_t steps = ((n + parts - 1) / parts + step - 1) / step;
+  return std::min(n, steps * step);
 }
 
-int64_t GroupsPerPiece(const Matrix& weights, int64_t n_rows, int n_threads) {
+int64_t GroupsPerPiece(const Matrix& weights, int64_t n_rows, int64_t piece_ops, int n_threads) {
   const auto by_bytes = static_cast<int64_t>(kPieceBytes / weights.group_bytes());
-  const int64_t by_ops = kPieceOps / (n_rows * weights.cols() * kGroupRows);
+  const int64_t by_ops = piece_ops / (n_rows * weights.cols() * kGroupRows);
   // A matrix too small for that still gives every thread a few pieces, so that none waits long for the last.
   const int64_t by_threads = weights.n_groups() / (4 * int64_t{n_threads});
   return std::max<int64_t>(1, std::min({by_bytes, by_ops, by_threads}));
@@ -91,6 +99,7 @@ struct MatMulScratch::Impl {
   MatMulObserver observer;
   AlignedBuffer bytes;
   std::vector<Preparation> preparations;
+  std::vector<Gathering> gatherings;
   std::vector<PreparedJob> jobs;
   std::vector<const void*> pointers;
   std::vector<Piece> pieces;
@@ -107,18 +116,50 @@ struct MatMulScratch::Impl {
     return preparations.size() - 1;
   }
 
-  // Pointers to the prepared rows that a job uses, in its order.
-  void AddPointers(const MatMulJob& job, const Preparation& p, const std::byte* base) {
-    const int64_t n = job.gather.empty() ? job.x.n_rows : static_cast<int64_t>(job.gather.size());
-    for (int64_t i = 0; i < n; ++i) {
-      const int64_t row = job.gather.empty() ? i : job.gather[static_cast<size_t>(i)];
-      QUERN_CHECK(row >= 0 && row < job.x.n_rows);
-      pointers.push_back(base + p.offset + static_cast<size_t>(row) * p.row_bytes);
+  // Finds or adds the gathering of a job's rows; gate and up of one expert share it.
+  size_t GatheringOf(const MatMulJob& job, size_t preparation, size_t* n_bytes) {
+    for (size_t i = gatherings.size(); i-- > 0;) {
+      const Gathering& g = gatherings[i];
+      if (g.preparation == preparation && g.rows.data() == job.gather.data() && g.rows.size() == job.gather.size()) {
+        return g.offset;
+      }
     }
+    gatherings.push_back({preparation, job.gather, *n_bytes});
+    *n_bytes += job.gather.size() * preparations[preparation].row_bytes;
+    return gatherings.back().offset;
+  }
+
+  // Pointers to the prepared rows that a job uses, in its order.
+  void AddPointers(const MatMulJob& job, PreparedJob& prepared, const std::byte* base) {
+    const Preparation& p = preparations[prepared.preparation];
+    prepared.first_pointer = pointers.size();
+    for (int64_t i = 0; i < prepared.n; ++i) {
+      const int64_t row = prepared.gathered ? i : job.gather[static_cast<size_t>(i)];
+      pointers.push_back(base + prepared.rows_at + static_cast<size_t>(row) * p.row_bytes);
+    }
+  }
+
+  PreparedJob PrepareJob(const MatMulJob& job, const MatMulEntry& entry, size_t* n_bytes) {
+    QUERN_CHECK(std::ranges::all_of(job.gather, [&](int32_t row) { return row >= 0 && row < job.x.n_rows; }));
+    const int64_t n = job.gather.empty() ? job.x.n_rows : static_cast<int64_t>(job.gather.size());
+    const size_t p = PreparationOf(job, entry.form, n_bytes);
+    PreparedJob out{.preparation = p,
+                    .rows_at = preparations[p].offset,
+                    .gathered = job.gather.empty(),
+                    .first_pointer = 0,
+                    .x_stride = 0,
+                    .n = static_cast<int>(n),
+                    .fn = entry.fn};
+    if (entry.even_rows == 0 || n < entry.even_rows) return out;
+    if (!job.gather.empty()) out.rows_at = GatheringOf(job, p, n_bytes);
+    out.gathered = true;
+    out.x_stride = preparations[p].row_bytes;
+    return out;
   }
 
   void Plan(std::span<const MatMulJob> all, const KernelTable& kernels, int n_threads) {
     preparations.clear();
+    gatherings.clear();
     jobs.clear();
     pointers.clear();
     pieces.clear();
@@ -127,20 +168,20 @@ struct MatMulScratch::Impl {
       QUERN_CHECK(job.weights != nullptr && job.weights->rows() > 0 && job.x.data != nullptr && job.y.data != nullptr);
       const MatMulEntry& entry = kernels.MatMul(job.weights->type());
       QUERN_CHECK(entry.fn != nullptr);
-      const int64_t n = job.gather.empty() ? job.x.n_rows : static_cast<int64_t>(job.gather.size());
-      jobs.push_back({PreparationOf(job, entry.form, &n_bytes), 0, static_cast<int>(n), entry.fn});
+      jobs.push_back(PrepareJob(job, entry, &n_bytes));
     }
     const std::byte* base = bytes.Get(n_bytes);
     for (size_t j = 0; j < all.size(); ++j) {
-      jobs[j].first_pointer = pointers.size();
-      AddPointers(all[j], preparations[jobs[j].preparation], base);
-      if (jobs[j].n > 0) AddPieces(static_cast<uint32_t>(j), *all[j].weights, jobs[j].n, n_threads);
+      AddPointers(all[j], jobs[j], base);
+      const Matrix& weights = *all[j].weights;
+      if (jobs[j].n > 0) AddPieces(static_cast<uint32_t>(j), weights, kernels.MatMul(weights.type()), n_threads);
     }
   }
 
-  void AddPieces(uint32_t job, const Matrix& weights, int64_t n, int n_threads) {
-    const int64_t rows = RowsPerPiece(preparations[jobs[job].preparation].row_bytes, n);
-    const int64_t groups = GroupsPerPiece(weights, rows, n_threads);
+  void AddPieces(uint32_t job, const Matrix& weights, const MatMulEntry& entry, int n_threads) {
+    const int64_t n = jobs[job].n;
+    const int64_t rows = RowsPerPiece(preparations[jobs[job].preparation].row_bytes, n, entry.row_step);
+    const int64_t groups = GroupsPerPiece(weights, rows, entry.piece_ops, n_threads);
     for (int64_t row = 0; row < n; row += rows) {
       for (int64_t group = 0; group < weights.n_groups(); group += groups) {
         pieces.push_back({job, static_cast<uint32_t>(group),
@@ -163,6 +204,18 @@ struct MatMulScratch::Impl {
     }
   }
 
+  void GatherAll(ThreadPool& pool) {
+    std::byte* base = bytes.Get(0);
+    pool.ParallelFor(gatherings.size(), [&](size_t i, int) {
+      const Gathering& g = gatherings[i];
+      const Preparation& p = preparations[g.preparation];
+      std::byte* out = base + g.offset;
+      for (const int32_t row : g.rows) {
+        out = std::copy_n(base + p.offset + static_cast<size_t>(row) * p.row_bytes, p.row_bytes, out);
+      }
+    });
+  }
+
   void RunPiece(std::span<const MatMulJob> all, const Piece& piece) const {
     const MatMulJob& job = all[piece.job];
     const PreparedJob& prepared = jobs[piece.job];
@@ -174,6 +227,7 @@ struct MatMulScratch::Impl {
         .cols = weights.cols(),
         .n_out = static_cast<int>(std::min(int64_t{piece.n_groups} * kGroupRows, weights.rows() - first)),
         .x = pointers.data() + prepared.first_pointer + piece.first_row,
+        .x_stride = prepared.x_stride,
         .n = static_cast<int>(piece.n_rows),
         .y = job.y.data + piece.first_row * job.y.stride + first,
         .y_stride = job.y.stride,
@@ -195,6 +249,7 @@ void MatMul(std::span<const MatMulJob> jobs, MatMulScratch& scratch, ThreadPool&
   const KernelTable& kernels = Kernels();
   impl.Plan(jobs, kernels, pool.n_threads());
   impl.PrepareAll(kernels, pool);
+  if (!impl.gatherings.empty()) impl.GatherAll(pool);
   pool.ParallelFor(impl.pieces.size(), [&](size_t piece, int) { impl.RunPiece(jobs, impl.pieces[piece]); });
 }
 

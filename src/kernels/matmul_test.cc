@@ -203,6 +203,46 @@ TEST(MatMul, JobsTogetherEqualJobsAlone) {
   }
 }
 
+// Enough rows for several pieces and passes, in an order of their own, some of them several times; widths at which
+// kernels work in smaller parts.
+TEST(MatMul, ManyGatheredRowsAreWhatEachIsAlone) {
+  constexpr int64_t kOut = 37;
+  ThreadPool pool(3);
+  ThreadPool one(1);
+  for (const Isa isa : OfferedIsas()) {
+    if (isa == Isa::kRef) continue;
+    const Force force(isa);
+    for (const DType type : ComputeTypes()) {
+      for (const int64_t cols : {int64_t{480}, int64_t{1536}, int64_t{16128}}) {
+        if (cols % Step(type) != 0) continue;
+        const int64_t n_rows = cols > 2000 ? 35 : 150;
+        const auto bytes = RandomWeights(type, kOut, cols, 23);
+        const Matrix w = MakeMatrix(type, kOut, cols, bytes);
+        const auto x = NormalFloats(static_cast<size_t>(n_rows * cols), 29);
+        const auto bias = NormalFloats(kOut, 31);
+        std::vector<int32_t> rows;
+        for (int64_t i = 0; i < 2 * n_rows; ++i) rows.push_back(static_cast<int32_t>(i * 7 % n_rows));
+        for (const size_t n : {rows.size(), size_t{17}, size_t{8}, size_t{2}}) {
+          std::vector<float> y(n * kOut, NAN);
+          MatMulScratch scratch;
+          MatMul({.weights = &w,
+                  .x = {x.data(), n_rows, cols},
+                  .y = {y.data(), kOut},
+                  .bias = bias.data(),
+                  .gather = std::span(rows).first(n)},
+                 scratch, pool);
+          for (size_t i = 0; i<n; i += n> 20 ? 13 : 1) {
+            const auto begin = x.begin() + rows[i] * cols;
+            const auto alone = Multiply(w, std::vector<float>(begin, begin + cols), 1, one, bias.data());
+            ASSERT_EQ(0, std::memcmp(y.data() + i * kOut, alone.data(), alone.size() * sizeof(float)))
+                << IsaName(isa) << " " << Info(type).name << " cols " << cols << " rows " << n << " row " << i;
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(MatMul, InfinitiesAndNanReachTheResultAndHarmNobodyElse) {
   ThreadPool pool(1);
   for (const Isa isa : OfferedIsas()) {
@@ -210,16 +250,17 @@ TEST(MatMul, InfinitiesAndNanReachTheResultAndHarmNobodyElse) {
     for (const DType type : ComputeTypes()) {
       const auto bytes = RandomWeights(type, 3, 512, 2);
       const Matrix w = MakeMatrix(type, 3, 512, bytes);
-      auto x = NormalFloats(3 * 512, 1);
-      const auto clean = Multiply(w, x, 3, pool);
+      auto x = NormalFloats(20 * 512, 1);
+      const auto clean = Multiply(w, x, 20, pool);
       x[7] = INFINITY;
       x[1024 + 300] = NAN;
-      const auto y = Multiply(w, x, 3, pool);
+      const auto y = Multiply(w, x, 20, pool);
       for (size_t o = 0; o < 3; ++o) {
         EXPECT_FALSE(std::isfinite(y[o])) << IsaName(isa) << " " << Info(type).name;
         EXPECT_EQ(y[3 + o], clean[3 + o]);
         EXPECT_TRUE(std::isnan(y[6 + o])) << IsaName(isa) << " " << Info(type).name;
       }
+      EXPECT_TRUE(std::equal(y.begin() + 9, y.end(), clean.begin() + 9)) << IsaName(isa) << " " << Info(type).name;
     }
   }
 }

@@ -16,7 +16,7 @@ namespace quern::kernels {
 
 inline std::vector<Isa> OfferedIsas() {
   std::vector<Isa> isas;
-  for (const Isa isa : {Isa::kRef, Isa::kAvx2, Isa::kAvx512}) {
+  for (const Isa isa : kIsas) {
     if (TableFor(isa) != nullptr) isas.push_back(isa);
   }
   return isas;

@@ -77,6 +77,7 @@ struct MatMulTile {
   int64_t cols;
   int n_out;
   const void* const* x;  // [n] pointers to rows in the kernel's RowForm
+  size_t x_stride;       // bytes from one of them to the next, or 0: they lie anywhere
   int n;
   float* y;
   int64_t y_stride;

@@ -27,6 +27,7 @@ struct Case {
             .cols = cols,
             .n_out = kOut,
             .x = pointers,
+            .x_stride = 0,
             .n = kRows,
             .y = nullptr,
             .y_stride = kOut,

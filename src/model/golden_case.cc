@@ -116,7 +116,7 @@ std::vector<std::string> GoldenCaseNames() {
 
 std::vector<std::string> AvailableIsas() {
   std::vector<std::string> out;
-  for (const kernels::Isa isa : {kernels::Isa::kRef, kernels::Isa::kAvx2, kernels::Isa::kAvx512}) {
+  for (const kernels::Isa isa : kernels::kIsas) {
     if (kernels::TableFor(isa) != nullptr) out.emplace_back(kernels::IsaName(isa));
   }
   return out;

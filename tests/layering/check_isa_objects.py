@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 
-ISA_OBJECT = re.compile(r"_(avx2|avx512\w*)\.cc\.o:$")
+ISA_OBJECT = re.compile(r"_(avx2|avx512\w*|amx)\.cc\.o:$")
 WEAK = re.compile(r"^[0-9a-f]+ [WVu] (.+)$")
 
 

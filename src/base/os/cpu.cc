@@ -3,8 +3,11 @@
 #include <cstdint>
 #include <fstream>
 
+#include <unistd.h>
+
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
 #endif
 
 namespace quern::os {
@@ -29,6 +32,17 @@ uint64_t Xcr0() {
   return (static_cast<uint64_t>(hi) << 32) | lo;
 }
 
+// Linux gives a process the tile registers only when it asks.
+bool TilesGranted() {
+#if defined(__linux__)
+  constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr int kTileData = 18;               // XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 bool Bit(uint32_t word, int bit) { return ((word >> bit) & 1U) != 0; }
 
 CpuFeatures Detect() {
@@ -38,7 +52,6 @@ CpuFeatures Detect() {
   const uint64_t xcr0 = Xcr0();
   const bool os_avx = (xcr0 & 0x6) == 0x6;
   const bool os_avx512 = (xcr0 & 0xe6) == 0xe6;
-  const bool os_amx = (xcr0 & 0x60000) == 0x60000;
   const Leaf l7 = Cpuid(7, 0);
   const Leaf l71 = Cpuid(7, 1);
   f.avx2_fma = os_avx && Bit(l7.b, 5) && Bit(l1.c, 12) && Bit(l1.c, 29);
@@ -46,8 +59,9 @@ CpuFeatures Detect() {
   f.avx512_vnni = f.avx512 && Bit(l7.c, 11);
   f.avx512_bf16 = f.avx512 && Bit(l71.a, 5);
   f.avx_vnni = f.avx2_fma && Bit(l71.a, 4);
-  f.amx_int8 = os_amx && Bit(l7.d, 24) && Bit(l7.d, 25);
-  f.amx_bf16 = os_amx && Bit(l7.d, 24) && Bit(l7.d, 22);
+  const bool amx = (xcr0 & 0x60000) == 0x60000 && Bit(l7.d, 24) && TilesGranted();
+  f.amx_int8 = amx && Bit(l7.d, 25);
+  f.amx_bf16 = amx && Bit(l7.d, 22);
   return f;
 }
 
@@ -79,6 +93,11 @@ std::string Describe(const CpuFeatures& f) {
   add(f.amx_int8, "amx_int8");
   add(f.amx_bf16, "amx_bf16");
   return text.empty() ? "baseline" : text;
+}
+
+size_t SecondCacheBytes() {
+  const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  return bytes > 0 ? static_cast<size_t>(bytes) : size_t{1} << 20;
 }
 
 std::string CpuName() {

@@ -79,4 +79,19 @@ int32_t Bf16Peak(int64_t n_rounds);
 void Attention(const AttentionTile& tile);  // with VNNI as well
 }  // namespace avx512bf16
 
+// The same with tiles: AMX for bytes and for bf16. x must lie evenly wherever there are as many rows as the table's
+// entries say; bf16 activations are in RowForm::kBF16.
+namespace amx {
+inline constexpr int kMinKRows = 8;  // fewer rows are faster without tiles: q4_k, q5_k, q6_k
+inline constexpr int kMinScaleRows = 12;  // q8_0, q4_0
+void MatMulBF16(const MatMulTile& tile);
+void MatMulQ8_0(const MatMulTile& tile);
+void MatMulQ4_0(const MatMulTile& tile);
+void MatMulQ4K(const MatMulTile& tile);
+void MatMulQ5K(const MatMulTile& tile);
+void MatMulQ6K(const MatMulTile& tile);
+int32_t Int8Peak(int64_t n_rounds);
+int32_t Bf16Peak(int64_t n_rounds);
+}  // namespace amx
+
 }  // namespace quern::kernels
