@@ -25,9 +25,9 @@ struct Machine {
 // The shares of those rates that this program is taken to reach. quern bench prints how right that was; docs/scale.md
 // says what the expected ones rest on.
 struct Efficiency {
-  double read = 1;           // weights, keys and values from memory
-  double matrix = 1;         // the peak of the weights' arithmetic, many rows at a time
-  double tile_int8 = 1;      // the same where tiles do it
+  double read = 1;       // weights, keys and values from memory
+  double matrix = 1;     // the peak of the weights' arithmetic, many rows at a time
+  double tile_int8 = 1;  // the same where tiles do it
   double tile_bf16 = 1;
   double attention = 1;      // the peak of its arithmetic, many rows at a time
   double layer_seconds = 0;  // per layer and step: threads meeting, small operations
@@ -37,7 +37,8 @@ extern const Efficiency kExpectedEfficiency;
 // One forward pass. Matrices are read while they are computed with; so are keys, values and states:
 //   t(weight bytes / read, operations / peak) + t(key and value bytes / read, attention operations / peak)
 //   + t(state bytes / read, recurrent operations / f32) + layers * layer_seconds
-// with every rate times its efficiency, the weights' operations by tiles where there are any, and t(a, b) = (a^3 + b^3)^(1/3): about the longer one.
+// with every rate times its efficiency, the weights' operations by tiles where there are any, and t(a, b) = (a^3 +
+// b^3)^(1/3): about the longer one.
 double StepSeconds(const model::StepWork& work, int n_layers, const Machine& machine, const Efficiency& efficiency);
 
 // What a test of so many tokens takes, step by step: either a prompt, or generate tokens of each of batch sequences.
