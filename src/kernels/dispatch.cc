@@ -86,11 +86,11 @@ KernelTable AmxTable(const os::CpuFeatures& cpu) {
   constexpr int64_t kPieceOps = int64_t{1} << 26;
   constexpr int kRowStep = 128;
   t.bf16 = {RowForm::kBF16, amx::MatMulBF16, kPieceOps, kRowStep, 2};
-  t.q8_0 = {RowForm::kX8, amx::MatMulQ8_0, kPieceOps, kRowStep, amx::kMinScaleRows};
-  t.q4_0 = {RowForm::kX8, amx::MatMulQ4_0, kPieceOps, kRowStep, amx::kMinScaleRows};
-  t.q4_k = {RowForm::kX8K, amx::MatMulQ4K, kPieceOps, kRowStep, amx::kMinKRows};
-  t.q5_k = {RowForm::kX8K, amx::MatMulQ5K, kPieceOps, kRowStep, amx::kMinKRows};
-  t.q6_k = {RowForm::kX8K, amx::MatMulQ6K, kPieceOps, kRowStep, amx::kMinKRows};
+  t.q8_0 = {RowForm::kX8, amx::MatMulQ8_0, kPieceOps, kRowStep, amx::kMinRows};
+  t.q4_0 = {RowForm::kX8, amx::MatMulQ4_0, kPieceOps, kRowStep, amx::kMinRows};
+  t.q4_k = {RowForm::kX8K, amx::MatMulQ4K, kPieceOps, kRowStep, amx::kMinRows};
+  t.q5_k = {RowForm::kX8K, amx::MatMulQ5K, kPieceOps, kRowStep, amx::kMinRows};
+  t.q6_k = {RowForm::kX8K, amx::MatMulQ6K, kPieceOps, kRowStep, amx::kMinRows};
   return t;
 }
 

@@ -42,6 +42,7 @@ struct PairTask {
   const std::byte* x[2];  // rows of either tile, at column 0; the second null: one tile
   long x_stride;
   PairSums* sums;
+  bool is_first;  // to use these weights
 };
 
 void LoadSums(const PairTask& task, bool first) {
@@ -65,10 +66,22 @@ void StoreSums(const PairTask& task) {
   if (task.x[1] != nullptr && task.w[1] != nullptr) _tile_stored(3, task.sums->at[1][1].at, 64);
 }
 
+// What comes a few tiles later is on its way from memory.
+void PrefetchAhead(const std::byte* tile) {
+#pragma GCC unroll 16
+  for (size_t at = 0; at < kTileBytes; at += 64) {
+    __builtin_prefetch(reinterpret_cast<const char*>(tile) + kPrefetch + at, 0, 2);
+  }
+}
+
 void Multiply(const PairTask& task, int64_t begin, int64_t end) {
   const bool rows = task.x[1] != nullptr;
   const bool groups = task.w[1] != nullptr;
   for (int64_t step = begin; step < end; ++step) {
+    if (task.is_first) {
+      PrefetchAhead(task.w[0]->at(step));
+      if (groups) PrefetchAhead(task.w[1]->at(step));
+    }
     const auto column = static_cast<size_t>(step) * kStepBytes;
     _tile_loadd(6, task.w[0]->at(step), 64);
     _tile_loadd(4, task.x[0] + column, task.x_stride);
@@ -84,13 +97,6 @@ void Multiply(const PairTask& task, int64_t begin, int64_t end) {
   }
 }
 
-void PrefetchTiles(const Weights& w, int64_t begin, int64_t end) {
-  const auto* from = reinterpret_cast<const char*>(w.group) + static_cast<size_t>(begin) * kTileBytes + kPrefetch;
-  for (size_t at = 0; at < static_cast<size_t>(end - begin) * kTileBytes; at += 64) {
-    __builtin_prefetch(from + at, 0, 2);
-  }
-}
-
 void RunGroups(const MatMulTile& tile, RowTiles rows, int group, bool two) {
   const Weights first(tile, group);
   const Weights second(tile, two ? group + 1 : group);
@@ -98,14 +104,13 @@ void RunGroups(const MatMulTile& tile, RowTiles rows, int group, bool two) {
   constexpr int64_t kBlockSteps = kBlockCols / kStepCols;
   for (int64_t begin = 0; begin < first.n_steps; begin += kBlockSteps) {
     const int64_t end = begin + kBlockSteps < first.n_steps ? begin + kBlockSteps : first.n_steps;
-    PrefetchTiles(first, begin, end);
-    if (two) PrefetchTiles(second, begin, end);
     for (int pair = 0; pair < rows.n_pairs(); ++pair) {
       const auto x = [&](int t) { return static_cast<const std::byte*>(tile.x[rows.start(t)]); };
       const PairTask task{{&first, two ? &second : nullptr},
                           {x(2 * pair), rows.has_second(pair) ? x(2 * pair + 1) : nullptr},
                           static_cast<long>(tile.x_stride),
-                          &sums[pair]};
+                          &sums[pair],
+                          pair == 0};
       LoadSums(task, begin == 0);
       Multiply(task, begin, end);
       StoreSums(task);

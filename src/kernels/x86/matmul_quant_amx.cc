@@ -217,7 +217,6 @@ class KProduct : public Product<GroupX8K, KFactors> {
  public:
   using Product::Product;
   using Scales = KScales;
-  static constexpr int kMinRows = kMinKRows;
   static constexpr int kQuads = 16;
   static constexpr int kSlots = 16;  // of a step, see RunPass
   static constexpr int kSlotsPerUnit = 2;
@@ -385,7 +384,6 @@ class ScaleProduct : public Product<GroupX8, ScaleFactors> {
 
  public:
   using Product::Product;
-  static constexpr int kMinRows = kMinScaleRows;
   static constexpr int kQuads = 8;
   static constexpr int kSlots = 4;
   static constexpr int kSlotsPerUnit = 1;
@@ -582,7 +580,7 @@ using FewFn = void(const MatMulTile& tile);
 template <typename P>
 void Run(const MatMulTile& tile, FewFn* few) {
   const int rows = P::MostRows(tile.cols);
-  if (tile.n < P::kMinRows || tile.x_stride == 0 || rows == 0) return few(tile);
+  if (tile.n < kMinRows || tile.x_stride == 0 || rows == 0) return few(tile);
   for (int first = 0; first < tile.n; first += rows) {
     P product(tile, RowTiles{first, tile.n - first < rows ? tile.n - first : rows});
     RunPass(product);

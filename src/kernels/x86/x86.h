@@ -82,8 +82,7 @@ void Attention(const AttentionTile& tile);  // with VNNI as well
 // The same with tiles: AMX for bytes and for bf16. x must lie evenly wherever there are as many rows as the table's
 // entries say; bf16 activations are in RowForm::kBF16.
 namespace amx {
-inline constexpr int kMinKRows = 8;  // fewer rows are faster without tiles: q4_k, q5_k, q6_k
-inline constexpr int kMinScaleRows = 12;  // q8_0, q4_0
+inline constexpr int kMinRows = 12;  // of quantised weights' activations; fewer are faster without tiles
 void MatMulBF16(const MatMulTile& tile);
 void MatMulQ8_0(const MatMulTile& tile);
 void MatMulQ4_0(const MatMulTile& tile);
