@@ -25,10 +25,10 @@ struct Machine {
 // The shares of those rates that this program is taken to reach. quern bench prints how right that was; docs/scale.md
 // says what the expected ones rest on.
 struct Efficiency {
-  double read = 1;       // weights, keys and values from memory
-  double matrix = 1;     // the peak of the weights' arithmetic, many rows at a time
-  double tile_int8 = 1;  // the same where tiles do it
-  double tile_bf16 = 1;
+  double read = 1;           // weights, keys and values from memory
+  double matrix = 1;         // the peak of the weights' arithmetic, many rows at a time
+  double tile_int8 = 1;      // the same where tiles do it
+  double tile_bf16 = 1;      // and for bf16
   double attention = 1;      // the peak of its arithmetic, many rows at a time
   double layer_seconds = 0;  // per layer and step: threads meeting, small operations
 };

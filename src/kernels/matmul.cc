@@ -43,7 +43,7 @@ struct Piece {
 struct PreparedJob {
   size_t preparation;
   size_t rows_at;        // offset of the rows that pointers are made of
-  bool gathered;         // they lie in the job's order
+  bool in_order;         // they lie in the job's order
   size_t first_pointer;  // into x pointers
   size_t x_stride;       // as MatMulTile has it
   int n;
@@ -134,7 +134,7 @@ struct MatMulScratch::Impl {
     const Preparation& p = preparations[prepared.preparation];
     prepared.first_pointer = pointers.size();
     for (int64_t i = 0; i < prepared.n; ++i) {
-      const int64_t row = prepared.gathered ? i : job.gather[static_cast<size_t>(i)];
+      const int64_t row = prepared.in_order ? i : job.gather[static_cast<size_t>(i)];
       pointers.push_back(base + prepared.rows_at + static_cast<size_t>(row) * p.row_bytes);
     }
   }
@@ -145,14 +145,14 @@ struct MatMulScratch::Impl {
     const size_t p = PreparationOf(job, entry.form, n_bytes);
     PreparedJob out{.preparation = p,
                     .rows_at = preparations[p].offset,
-                    .gathered = job.gather.empty(),
+                    .in_order = job.gather.empty(),
                     .first_pointer = 0,
                     .x_stride = 0,
                     .n = static_cast<int>(n),
                     .fn = entry.fn};
     if (entry.even_rows == 0 || n < entry.even_rows) return out;
     if (!job.gather.empty()) out.rows_at = GatheringOf(job, p, n_bytes);
-    out.gathered = true;
+    out.in_order = true;
     out.x_stride = preparations[p].row_bytes;
     return out;
   }

@@ -213,16 +213,16 @@ TEST(MatMul, ManyGatheredRowsAreWhatEachIsAlone) {
     if (isa == Isa::kRef) continue;
     const Force force(isa);
     for (const DType type : ComputeTypes()) {
-      for (const int64_t cols : {int64_t{480}, int64_t{1536}, int64_t{16128}}) {
-        if (cols % Step(type) != 0) continue;
-        const int64_t n_rows = cols > 2000 ? 35 : 150;
+      for (const int64_t cols : {int64_t{480}, int64_t{1536}, int64_t{16128}, int64_t{106496}}) {
+        if (cols % Step(type) != 0 || (cols > 100000 && Step(type) == 1)) continue;
+        const int64_t n_rows = cols > 100000 ? 8 : cols > 2000 ? 35 : 150;
         const auto bytes = RandomWeights(type, kOut, cols, 23);
         const Matrix w = MakeMatrix(type, kOut, cols, bytes);
         const auto x = NormalFloats(static_cast<size_t>(n_rows * cols), 29);
         const auto bias = NormalFloats(kOut, 31);
         std::vector<int32_t> rows;
         for (int64_t i = 0; i < 2 * n_rows; ++i) rows.push_back(static_cast<int32_t>(i * 7 % n_rows));
-        for (const size_t n : {rows.size(), size_t{17}, size_t{8}, size_t{2}}) {
+        for (const size_t n : {rows.size(), size_t{14}, size_t{8}, size_t{2}}) {
           std::vector<float> y(n * kOut, NAN);
           MatMulScratch scratch;
           MatMul({.weights = &w,
@@ -231,7 +231,8 @@ TEST(MatMul, ManyGatheredRowsAreWhatEachIsAlone) {
                   .bias = bias.data(),
                   .gather = std::span(rows).first(n)},
                  scratch, pool);
-          for (size_t i = 0; i<n; i += n> 20 ? 13 : 1) {
+          const size_t step = n > 20 ? 13 : 1;
+          for (size_t i = 0; i < n; i += step) {
             const auto begin = x.begin() + rows[i] * cols;
             const auto alone = Multiply(w, std::vector<float>(begin, begin + cols), 1, one, bias.data());
             ASSERT_EQ(0, std::memcmp(y.data() + i * kOut, alone.data(), alone.size() * sizeof(float)))

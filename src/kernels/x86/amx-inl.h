@@ -13,6 +13,7 @@
 
 #include "kernels/packed_block.h"
 #include "kernels/tile.h"
+#include "kernels/x86/packed_tile-inl.h"
 
 namespace quern::kernels {
 namespace {
@@ -55,6 +56,15 @@ inline void ReleaseTiles() { _tile_release(); }
 // g++ does not know that _tile_loadd reads memory: what was stored before must be in place.
 inline void StoresAreDone() { __asm__ volatile("" ::: "memory"); }
 
+// Weights that come a little later are on their way from memory.
+template <size_t kBytes>
+inline void PrefetchAhead(const void* p) {
+#pragma GCC unroll 16
+  for (size_t at = 0; at < kBytes; at += 64) {
+    __builtin_prefetch(static_cast<const char*>(p) + kPrefetchBytes + at, 0, 2);
+  }
+}
+
 // Rows [first, first + n) of x in pairs of tiles. A tile that would lack rows begins earlier instead and computes some
 // of its neighbour's again, to the same bits; only a call of fewer than 16 rows has short tiles.
 struct RowTiles {
@@ -73,12 +83,11 @@ struct RowTiles {
 
 // y[i] of one group of weights' rows, of which n_out count.
 struct Outputs {
-  float* y = nullptr;
-  int64_t stride = 0;
-  const float* bias = nullptr;
-  __mmask16 mask = 0;
+  float* y;
+  int64_t stride;
+  const float* bias;  // or null
+  __mmask16 mask;
 
-  Outputs() = default;
   Outputs(const MatMulTile& tile, int group)
       : y(tile.y + group * kGroupRows),
         stride(tile.y_stride),

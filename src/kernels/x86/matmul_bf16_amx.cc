@@ -12,7 +12,6 @@ namespace {
 constexpr int64_t kStepCols = 32;              // of one tile
 constexpr int64_t kBlockCols = 8 * kStepCols;  // weights of two groups that stay in the first cache: 16 KiB
 constexpr size_t kStepBytes = 2 * kStepCols;   // of a row of activations
-constexpr size_t kPrefetch = 4096;
 
 // One tile of a group's weights; the last one filled up with zeros, since what lies behind it need not be numbers.
 struct Weights {
@@ -66,21 +65,13 @@ void StoreSums(const PairTask& task) {
   if (task.x[1] != nullptr && task.w[1] != nullptr) _tile_stored(3, task.sums->at[1][1].at, 64);
 }
 
-// What comes a few tiles later is on its way from memory.
-void PrefetchAhead(const std::byte* tile) {
-#pragma GCC unroll 16
-  for (size_t at = 0; at < kTileBytes; at += 64) {
-    __builtin_prefetch(reinterpret_cast<const char*>(tile) + kPrefetch + at, 0, 2);
-  }
-}
-
 void Multiply(const PairTask& task, int64_t begin, int64_t end) {
   const bool rows = task.x[1] != nullptr;
   const bool groups = task.w[1] != nullptr;
   for (int64_t step = begin; step < end; ++step) {
     if (task.is_first) {
-      PrefetchAhead(task.w[0]->at(step));
-      if (groups) PrefetchAhead(task.w[1]->at(step));
+      PrefetchAhead<kTileBytes>(task.w[0]->at(step));
+      if (groups) PrefetchAhead<kTileBytes>(task.w[1]->at(step));
     }
     const auto column = static_cast<size_t>(step) * kStepBytes;
     _tile_loadd(6, task.w[0]->at(step), 64);

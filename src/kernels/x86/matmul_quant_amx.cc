@@ -24,15 +24,6 @@ __m512i FirstTwice(__m512i pairs) {
 }
 __m512i SecondTwice(__m512i pairs) { return _mm512_or_si512(V::HighHalves(pairs), _mm512_srli_epi32(pairs, 16)); }
 
-// What comes next but a few is on its way from memory.
-template <size_t kBytes>
-inline void PrefetchAhead(const void* p) {
-#pragma GCC unroll 16
-  for (size_t at = 0; at < kBytes; at += 64) {
-    __builtin_prefetch(static_cast<const char*>(p) + kPrefetchBytes + at, 0, 2);
-  }
-}
-
 // A constant, see RunPass.
 template <int kNumber>
 struct Slot {
@@ -356,14 +347,8 @@ class KProduct : public Product<GroupX8K, KFactors> {
 
 // ---- q8_0, q4_0: a scale per 32 columns on both sides ----
 
-template <typename Format>
-__m512i SignedBytes(__m512i w) {
-  if constexpr (sizeof(typename Format::Packed) == sizeof(PackedQ8_0)) {
-    return _mm512_xor_si512(w, _mm512_set1_epi8(static_cast<char>(0x80)));
-  } else {
-    return _mm512_sub_epi8(w, _mm512_set1_epi8(8));
-  }
-}
+__m512i SignedBytes(const PackedQ8_0&, __m512i w) { return _mm512_xor_si512(w, V::Set8(0x80)); }
+__m512i SignedBytes(const PackedQ4_0&, __m512i w) { return _mm512_sub_epi8(w, V::Set8(8)); }
 
 struct ScaleFactors {
   float d[8];  // per 32 columns
@@ -408,7 +393,7 @@ class ScaleProduct : public Product<GroupX8, ScaleFactors> {
       __m512i w[8];
       Format::Unpack(block, unit % 2, 0, w);
 #pragma GCC unroll 8
-      for (int k = 0; k < 8; ++k) V::Store(out->w[unit] + 64 * k, SignedBytes<Format>(w[k]));
+      for (int k = 0; k < 8; ++k) V::Store(out->w[unit] + 64 * k, SignedBytes(block, w[k]));
       scales->d[unit] = V::LoadHalves(block.d[unit % 2]);
     }
   };
