@@ -61,7 +61,7 @@ template <size_t kBytes>
 inline void PrefetchAhead(const void* p) {
 #pragma GCC unroll 16
   for (size_t at = 0; at < kBytes; at += 64) {
-    __builtin_prefetch(static_cast<const char*>(p) + kPrefetchBytes + at, 0, 2);
+    __builtin_prefetch(static_cast<const char*>(p) + kPrefetchFar + at, 0, 2);
   }
 }
 

@@ -9,24 +9,24 @@
 namespace quern::kernels {
 namespace {
 
-// Lines of packed blocks that come after the next few are fetched ahead by this much: far enough for memory's latency,
-// near enough to stay in a core's first cache.
-constexpr size_t kPrefetchBytes = 4096;
+// Lines of packed blocks are fetched twice before they are used: early into a core's second cache, which has places
+// enough for lines under way, and shortly before into its first. Straight to the first they would fill the few places
+// that it has, and a core could not compute while it waits.
+constexpr size_t kPrefetchFar = 6144;
+constexpr size_t kPrefetchNear = 768;
 
 // With many columns a line is used for so long that the hardware's own prefetching keeps up.
 constexpr int kPrefetchMaxColumns = 8;
 
-// One column only waits for memory. More of them compute meanwhile, but for that their lines must not go straight to
-// the first cache, whose few places for lines under way they would fill: the second has more.
-template <int kColumns>
-constexpr int kPrefetchLocality = kColumns == 1 ? 3 : 2;
-
 template <int kColumns, size_t kBytes>
 inline void Prefetch(const void* p) {
   if constexpr (kColumns <= kPrefetchMaxColumns) {
-    const auto* ahead = static_cast<const char*>(p) + kPrefetchBytes;
+    const auto* here = static_cast<const char*>(p);
 #pragma GCC unroll 16
-    for (size_t at = 0; at < kBytes; at += 64) __builtin_prefetch(ahead + at, 0, kPrefetchLocality<kColumns>);
+    for (size_t at = 0; at < kBytes; at += 64) {
+      __builtin_prefetch(here + kPrefetchFar + at, 0, 2);
+      __builtin_prefetch(here + kPrefetchNear + at, 0, 3);
+    }
   }
 }
 
