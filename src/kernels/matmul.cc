@@ -11,9 +11,10 @@
 namespace quern::kernels {
 namespace {
 
-// With few rows bytes count: a piece of about this many bytes of weights takes some 10 us from memory, so that handing
-// it out costs nothing.
-constexpr size_t kPieceBytes = 128 * 1024;
+// With few rows bytes count. Every piece begins with a wait for memory, so the first ones are large; the last ones are
+// small, so that no thread waits long for another: a piece is a part of what is left, and takes some 5 us at least.
+constexpr int64_t kPiecesLeftPerThread = 2;
+constexpr int64_t kMinPieceBytes = 64 * 1024;
 // Rows of x in a piece: prepared, they stay in a core's second cache while the piece's weights go by.
 const size_t kPieceRowBytes = os::SecondCacheBytes() / 8 * 3;
 constexpr int64_t kMinPieceRows = 48;
@@ -48,6 +49,9 @@ struct PreparedJob {
   size_t x_stride;       // as MatMulTile has it
   int n;
   MatMulFn fn;
+  int64_t rows_per_piece = 0;
+
+  int64_t n_passes() const { return n == 0 ? 0 : (n + rows_per_piece - 1) / rows_per_piece; }
 };
 
 // Rows a multiple of 4096 bytes apart, which many shapes ask for, would all want the same few places of a core's first
@@ -61,20 +65,21 @@ bool SameRows(const Preparation& p, const RowsIn& x, int64_t cols, RowForm form)
   return p.x.data == x.data && p.x.n_rows == x.n_rows && p.x.stride == x.stride && p.cols == cols && p.form == form;
 }
 
-// About equal parts of n rows, of whole steps.
+// About equal parts of n rows, of whole steps; 0 of none.
 int64_t RowsPerPiece(size_t row_bytes, int64_t n, int64_t step) {
+  if (n == 0) return 0;
   const int64_t most = std::max(kMinPieceRows, static_cast<int64_t>(kPieceRowBytes / row_bytes));
   const int64_t parts = (n + most - 1) / most;
   const int64_t steps = ((n + parts - 1) / parts + step - 1) / step;
   return std::min(n, steps * step);
 }
 
-int64_t GroupsPerPiece(const Matrix& weights, int64_t n_rows, int64_t piece_ops, int n_threads) {
-  const auto by_bytes = static_cast<int64_t>(kPieceBytes / weights.group_bytes());
+// bytes_left: of weights to be read by all pieces from this one on.
+int64_t GroupsPerPiece(const Matrix& weights, int64_t n_rows, int64_t piece_ops, int64_t bytes_left, int n_threads) {
+  const int64_t bytes = std::max(kMinPieceBytes, bytes_left / (kPiecesLeftPerThread * n_threads));
+  const int64_t by_bytes = bytes / static_cast<int64_t>(weights.group_bytes());
   const int64_t by_ops = piece_ops / (n_rows * weights.cols() * kGroupRows);
-  // A matrix too small for that still gives every thread a few pieces, so that none waits long for the last.
-  const int64_t by_threads = weights.n_groups() / (4 * int64_t{n_threads});
-  return std::max<int64_t>(1, std::min({by_bytes, by_ops, by_threads}));
+  return std::max<int64_t>(1, std::min(by_bytes, by_ops));
 }
 
 void PrepareRow(const KernelTable& kernels, const Preparation& p, int64_t row, std::byte* base) {
@@ -171,22 +176,30 @@ struct MatMulScratch::Impl {
       jobs.push_back(PrepareJob(job, entry, &n_bytes));
     }
     const std::byte* base = bytes.Get(n_bytes);
+    int64_t bytes_left = 0;
     for (size_t j = 0; j < all.size(); ++j) {
       AddPointers(all[j], jobs[j], base);
       const Matrix& weights = *all[j].weights;
-      if (jobs[j].n > 0) AddPieces(static_cast<uint32_t>(j), weights, kernels.MatMul(weights.type()), n_threads);
+      jobs[j].rows_per_piece =
+          RowsPerPiece(preparations[jobs[j].preparation].row_bytes, jobs[j].n, kernels.MatMul(weights.type()).row_step);
+      bytes_left += jobs[j].n_passes() * static_cast<int64_t>(weights.packed().size());
+    }
+    for (size_t j = 0; j < all.size(); ++j) {
+      const Matrix& weights = *all[j].weights;
+      AddPieces(static_cast<uint32_t>(j), weights, kernels.MatMul(weights.type()).piece_ops, n_threads, &bytes_left);
     }
   }
 
-  void AddPieces(uint32_t job, const Matrix& weights, const MatMulEntry& entry, int n_threads) {
+  void AddPieces(uint32_t job, const Matrix& weights, int64_t piece_ops, int n_threads, int64_t* bytes_left) {
     const int64_t n = jobs[job].n;
-    const int64_t rows = RowsPerPiece(preparations[jobs[job].preparation].row_bytes, n, entry.row_step);
-    const int64_t groups = GroupsPerPiece(weights, rows, entry.piece_ops, n_threads);
+    const int64_t rows = jobs[job].rows_per_piece;
     for (int64_t row = 0; row < n; row += rows) {
+      int64_t groups = 0;
       for (int64_t group = 0; group < weights.n_groups(); group += groups) {
-        pieces.push_back({job, static_cast<uint32_t>(group),
-                          static_cast<uint32_t>(std::min(groups, weights.n_groups() - group)),
-                          static_cast<uint32_t>(row), static_cast<uint32_t>(std::min(rows, n - row))});
+        groups = std::min(GroupsPerPiece(weights, rows, piece_ops, *bytes_left, n_threads), weights.n_groups() - group);
+        pieces.push_back({job, static_cast<uint32_t>(group), static_cast<uint32_t>(groups), static_cast<uint32_t>(row),
+                          static_cast<uint32_t>(std::min(rows, n - row))});
+        *bytes_left -= groups * static_cast<int64_t>(weights.group_bytes());
       }
     }
   }
