@@ -48,7 +48,8 @@ Result<int> BenchKernels(const BenchOptions& options) {
   std::string table;
   {
     ProgressBar bar("measuring kernels");
-    table = KernelTable(pool, ceilings, options.repeat, [&](uint64_t done, uint64_t total) { bar.Show(done, total); });
+    QUERN_ASSIGN(table, KernelTable(pool, ceilings, options.repeat,
+                                    [&](uint64_t done, uint64_t total) { bar.Show(done, total); }));
   }
   fmt::print("{}", table);
   return kExitDone;

@@ -8,6 +8,7 @@
 
 #include "base/os/resident_memory.h"
 #include "base/thread_pool.h"
+#include "engine/measured_kernels.h"
 #include "engine/memory_plan.h"
 
 namespace quern::cli {
@@ -139,9 +140,8 @@ engine::Machine MachineOf(const kernels::Ceilings& ceilings) {
           .int8_ops = ceilings.int8_ops,
           .bf16_ops = ceilings.bf16_ops,
           .f32_ops = ceilings.f32_ops,
-          .tile_int8_ops = ceilings.tile_int8_ops,
-          .tile_bf16_ops = ceilings.tile_bf16_ops,
-          .memory = engine::MemoryOfThisProcess()};
+          .memory = engine::MemoryOfThisProcess(),
+          .costs = {}};
 }
 
 double BenchRow::Median() const { return Quantile(seconds, 0.5); }
@@ -180,21 +180,26 @@ Result<std::vector<BenchRow>> RunBench(const model::Model& model, const BenchOpt
                                        const BenchProgress& progress) {
   const std::vector<BenchCase> cases = CasesOf(options);
   const model::ModelWork work = model::WorkOf(model.checkpoint());
-  const model::KvWork kv = model::KvWorkOf(model.config(), options.kv_types.value_or(model.default_kv_types()));
+  const kernels::KvTypes kv_types = options.kv_types.value_or(model.default_kv_types());
+  const model::KvWork kv = model::KvWorkOf(model.config(), kv_types);
   const uint64_t total = cases.size() * static_cast<uint64_t>(options.repeat + 1);
   uint64_t done = 0;
   std::vector<BenchRow> rows;
   std::unique_ptr<Bench> bench;
   kernels::Ceilings ceilings;
+  engine::Machine machine;
   for (const BenchCase& test : cases) {
     if (bench == nullptr || bench->threads().n_threads() != test.threads) {
       bench = std::make_unique<Bench>(model, test.threads, options);
+      progress(done, total);
       ceilings = kernels::MeasureCeilings(bench->threads());
+      machine = MachineOf(ceilings);
+      QUERN_TRY(engine::MeasureKernels(work, model.config(), kv_types, bench->threads(), &machine.costs));
     }
     const engine::Workload run = RunOf(test, options.step_tokens);
     BenchRow row{.test = test, .seconds = {}, .work = {}, .ceilings = ceilings};
     engine::ForSteps(run, [&](const model::StepShape& step) { row.work += model::WorkOf(work, step, kv); });
-    row.predicted_seconds = engine::PredictSeconds(work, model.config().n_layers, kv, run, MachineOf(ceilings));
+    row.predicted_seconds = engine::PredictSeconds(work, model.config().n_layers, kv, run, machine);
     progress(done++, total);
     os::ForgetPeakResident();  // the buffer of the ceilings, and earlier tests
     QUERN_TRY(bench->SetUp(test));

@@ -43,7 +43,7 @@ struct BenchRow {
   double ComputeFraction() const;
 };
 
-// The figures that predictions take from measured ceilings.
+// This machine by its measured ceilings; without the costs of kernels.
 engine::Machine MachineOf(const kernels::Ceilings& ceilings);
 
 // In order of running: per thread count and depth the prompts, then the generations.

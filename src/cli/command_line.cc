@@ -170,7 +170,7 @@ void AddOptions(CLI::App& app, const CommandInfo& info, Parsed& parsed, Invocati
   if (info.command == Command::kPlan) {
     app.add_option("--parallel", invocation.parallel, "sequences with a whole context each (default 1)")
         ->type_name("P");
-    app.add_flag("--predict", invocation.predict, "measure this machine and predict speeds; takes a second");
+    app.add_flag("--predict", invocation.predict, "measure this machine and predict speeds; takes some ten seconds");
   }
   if (ReadsText(info)) {
     app.add_option("--text", invocation.file, "UTF-8 text to read")->type_name("FILE");

@@ -8,6 +8,8 @@
 #include "cli/commands.h"
 #include "cli/load_model.h"
 #include "cli/memory.h"
+#include "cli/progress.h"
+#include "engine/measured_kernels.h"
 #include "engine/memory_plan.h"
 #include "engine/speed_model.h"
 
@@ -19,17 +21,20 @@ constexpr int kPrompt = 8192;  // the length whose first token is predicted
 // A model to predict for: one at hand, or a published one by its numbers.
 struct Subject {
   std::string name;
+  model::ModelConfig config;
   model::ModelWork work;
-  int n_layers;
   double weight_bytes;
-  model::KvWork kv;
+  kernels::KvTypes kv_types;
 };
 
 // Published shapes in the usual 4-bit mixture: 4.86 bits per weight on average.
 Subject Published(const char* name, const model::ModelConfig& config) {
   constexpr double kBytesPerWeight = 4.86 / 8;
-  return {name, model::WorkOf(config, DType::kQ4K, kBytesPerWeight), config.n_layers,
-          kBytesPerWeight * static_cast<double>(config.CountParameters()), model::KvWorkOf(config, {})};
+  return {name,
+          config,
+          model::WorkOf(config, DType::kQ4K, kBytesPerWeight),
+          kBytesPerWeight * static_cast<double>(config.CountParameters()),
+          {}};
 }
 
 std::vector<Subject> PublishedModels() {
@@ -69,14 +74,10 @@ std::vector<Subject> PublishedModels() {
   return {Published("30B-A3B", coder), Published("80B-A3B (Next)", next), Published("480B-A35B", large)};
 }
 
-engine::Machine ThisMachine(int threads) {
-  ThreadPool pool(threads > 0 ? threads : ThreadPool::AvailableThreads());
-  return MachineOf(kernels::MeasureCeilings(pool));
-}
-
 void PrintSpeeds(const Subject& subject, const engine::Machine& machine) {
   const auto seconds = [&](const engine::Workload& run) {
-    return engine::PredictSeconds(subject.work, subject.n_layers, subject.kv, run, machine);
+    return engine::PredictSeconds(subject.work, subject.config.n_layers,
+                                  model::KvWorkOf(subject.config, subject.kv_types), run, machine);
   };
   const double prompt = seconds({.prompt = kPrompt}) + seconds({.generate = 1, .depth = kPrompt});
   const double fresh = seconds({.generate = 1}), deep = seconds({.generate = 1, .depth = 32768});
@@ -92,6 +93,38 @@ void PrintHead() {
              "first s", "tok/s", "at 32K", "8 seqs");
 }
 
+// The rows of a table: each subject on this machine, published ones on the others too.
+Result<void> Predict(const Subject& at_hand, int threads) {
+  ThreadPool pool(threads > 0 ? threads : ThreadPool::AvailableThreads());
+  std::vector<Subject> subjects = PublishedModels();
+  subjects.insert(subjects.begin(), at_hand);
+  std::vector<engine::Machine> here;
+  kernels::Ceilings ceilings;
+  {
+    ProgressBar bar("measuring kernels");
+    bar.Show(0, subjects.size());
+    ceilings = kernels::MeasureCeilings(pool);
+    engine::Machine machine = MachineOf(ceilings);
+    for (const Subject& subject : subjects) {
+      QUERN_TRY(engine::MeasureKernels(subject.work, subject.config, subject.kv_types, pool, &machine.costs));
+      here.push_back(machine);
+      bar.Show(here.size(), subjects.size());
+    }
+  }
+  fmt::print(
+      "this machine: {}\npredicted, for this machine from what its kernels take; a prompt of {} tokens in steps of "
+      "512, "
+      "generating from an empty context, at a depth of 32,768, and eight sequences together\n\n",
+      CeilingsText(ceilings), kPrompt);
+  PrintHead();
+  for (size_t i = 0; i < subjects.size(); ++i) {
+    PrintSpeeds(subjects[i], here[i]);
+    if (i == 0) continue;
+    for (const engine::Machine& machine : engine::ExampleMachines()) PrintSpeeds(subjects[i], machine);
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<int> RunPlan(const Invocation& invocation) {
@@ -105,22 +138,10 @@ Result<int> RunPlan(const Invocation& invocation) {
   fmt::print("{}\n\n", fits ? std::string("fits") : fits.error().message());
   if (!invocation.predict) return fits ? kExitDone : kExitFailed;
 
-  const engine::Machine here = ThisMachine(settings.threads);
-  fmt::print(
-      "this machine: {}\npredicted; a prompt of {} tokens in steps of 512, generating from an empty context, at "
-      "a depth of 32,768, and eight sequences together\n\n",
-      CeilingsText(
-          {here.read_bytes, here.int8_ops, here.bf16_ops, here.f32_ops, here.tile_int8_ops, here.tile_bf16_ops}),
-      kPrompt);
-  PrintHead();
   const kernels::KvTypes kv_types = settings.kv_types.value_or(DefaultKvTypes(*checkpoint));
-  PrintSpeeds({ModelName(settings, path), model::WorkOf(*checkpoint), checkpoint->config().n_layers,
-               static_cast<double>(plan.weights), model::KvWorkOf(checkpoint->config(), kv_types)},
-              here);
-  for (const Subject& subject : PublishedModels()) {
-    PrintSpeeds(subject, here);
-    for (const engine::Machine& machine : engine::ExampleMachines()) PrintSpeeds(subject, machine);
-  }
+  QUERN_TRY(Predict({ModelName(settings, path), checkpoint->config(), model::WorkOf(*checkpoint),
+                     static_cast<double>(plan.weights), kv_types},
+                    settings.threads));
   return fits ? kExitDone : kExitFailed;
 }
 

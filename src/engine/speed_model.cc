@@ -1,5 +1,6 @@
 #include "engine/speed_model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -24,34 +25,76 @@ Machine OfCores(std::string name, int n_cores, double ghz, double per_cycle, dou
           .memory = memory_gib << 30U};
 }
 
-double MatrixSeconds(const model::Operations& ops, const Machine& m, const Efficiency& e) {
-  const double int8 = m.tile_int8_ops > 0 ? m.tile_int8_ops * e.tile_int8 : m.int8_ops * e.matrix;
-  const double bf16 = m.tile_bf16_ops > 0 ? m.tile_bf16_ops * e.tile_bf16 : m.bf16_ops * e.matrix;
-  return Time(ops.int8, int8) + Time(ops.bf16, bf16) + Time(ops.f32, m.f32_ops * e.matrix);
+// The recurrence, and what every layer takes besides.
+double OtherSeconds(const model::StepWork& work, int n_layers, const Machine& machine, const Efficiency& efficiency) {
+  return Together(Time(work.state_bytes, machine.read_bytes * efficiency.read),
+                  Time(work.recurrent_ops, machine.f32_ops * efficiency.attention)) +
+         n_layers * efficiency.layer_seconds;
+}
+
+// All matrices of a group but `less`, each met by n_rows rows.
+double MatrixSeconds(const model::MatrixWork& group, const model::MatrixWork& less, double n_rows,
+                     const KernelCosts& costs) {
+  double seconds = 0;
+  for (const auto& [type, n] : group.weights) {
+    const auto left_out = less.weights.find(type);
+    const double n_weights = n - (left_out == less.weights.end() ? 0 : left_out->second);
+    seconds += n_weights * CostAt(costs.matrix.at(type), n_rows);
+  }
+  return seconds;
+}
+
+// The experts that n_rows rows choose, each met by its share of them.
+double ExpertSeconds(const model::ModelWork& model, const model::MatrixWork& group, const model::MatrixWork& less,
+                     double n_rows, const KernelCosts& costs) {
+  const double share = model.ExpertShare(n_rows);
+  if (share == 0) return 0;
+  return share * MatrixSeconds(group, less, n_rows * model.experts_used / (model.n_experts * share), costs);
 }
 
 }  // namespace
 
-const Efficiency kExpectedEfficiency = {
-    .read = 0.94, .matrix = 0.64, .tile_int8 = 0.085, .tile_bf16 = 0.17, .attention = 0.7, .layer_seconds = 20e-6};
+const Efficiency kExpectedEfficiency = {.read = 0.94, .matrix = 0.64, .attention = 0.7, .layer_seconds = 20e-6};
 
 double StepSeconds(const model::StepWork& work, int n_layers, const Machine& machine, const Efficiency& efficiency) {
   const double read = machine.read_bytes * efficiency.read;
-  const double recurrence = machine.f32_ops * efficiency.attention;
   const auto arithmetic = [&](const model::Operations& ops) {
     return Time(ops.int8, machine.int8_ops) + Time(ops.bf16, machine.bf16_ops) + Time(ops.f32, machine.f32_ops);
   };
-  return Together(Time(work.weight_bytes, read), MatrixSeconds(work.ops, machine, efficiency)) +
+  return Together(Time(work.weight_bytes, read), arithmetic(work.ops) / efficiency.matrix) +
          Together(Time(work.kv_bytes, read), arithmetic(work.attention) / efficiency.attention) +
-         Together(Time(work.state_bytes, read), Time(work.recurrent_ops, recurrence)) +
-         n_layers * efficiency.layer_seconds;
+         OtherSeconds(work, n_layers, machine, efficiency);
+}
+
+double StepSeconds(const model::ModelWork& model, const model::StepShape& step, int n_layers, const Machine& machine,
+                   const Efficiency& efficiency) {
+  const KernelCosts& costs = machine.costs;
+  const double n = step.n_rows, n_logits = step.n_logit_rows;
+  const bool alone = step.n_rows == step.n_sequences;
+  return MatrixSeconds(model.dense, model.last_dense, n, costs) + MatrixSeconds(model.last_dense, {}, n_logits, costs) +
+         ExpertSeconds(model, model.experts, model.last_experts, n, costs) +
+         ExpertSeconds(model, model.last_experts, {}, n_logits, costs) +
+         MatrixSeconds(model.head, {}, n_logits, costs) +
+         model::AttentionOps(model, step) * (alone ? costs.attention.one_row : costs.attention.many_rows) +
+         Time(model::ActivationBytes(model, step), machine.read_bytes * efficiency.read) +
+         OtherSeconds(model::WorkOf(model, step, {}), n_layers, machine, efficiency);
+}
+
+double CostAt(std::span<const kernels::RowCost> costs, double n_rows) {
+  if (n_rows <= 0) return 0;
+  const auto above = std::ranges::find_if(costs, [&](const kernels::RowCost& c) { return c.n_rows >= n_rows; });
+  if (above == costs.begin()) return above->seconds;
+  const kernels::RowCost& below = *(above - 1);
+  if (above == costs.end()) return below.seconds * n_rows / below.n_rows;
+  return std::lerp(below.seconds, above->seconds, (n_rows - below.n_rows) / (above->n_rows - below.n_rows));
 }
 
 double PredictSeconds(const model::ModelWork& model, int n_layers, const model::KvWork& kv, const Workload& run,
                       const Machine& machine, const Efficiency& efficiency) {
   double seconds = 0;
   ForSteps(run, [&](const model::StepShape& step) {
-    seconds += StepSeconds(model::WorkOf(model, step, kv), n_layers, machine, efficiency);
+    seconds += machine.costs.matrix.empty() ? StepSeconds(model::WorkOf(model, step, kv), n_layers, machine, efficiency)
+                                            : StepSeconds(model, step, n_layers, machine, efficiency);
   });
   return seconds;
 }

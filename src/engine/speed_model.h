@@ -3,12 +3,21 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "kernels/kernel_timer.h"
 #include "model/work.h"
 
 namespace quern::engine {
+
+// What kernels take for a model's types and shapes, measured (engine/measured_kernels.h).
+struct KernelCosts {
+  std::map<DType, std::vector<kernels::RowCost>> matrix;  // by stored type
+  kernels::PairCost attention;                            // seconds per operation (model::AttentionOps)
+};
 
 // Rates per second, all cores together, as kernels::Ceilings counts them.
 struct Machine {
@@ -17,9 +26,8 @@ struct Machine {
   double int8_ops = 0;
   double bf16_ops = 0;
   double f32_ops = 0;
-  double tile_int8_ops = 0;  // 0: none
-  double tile_bf16_ops = 0;
   uint64_t memory = 0;  // bytes
+  KernelCosts costs;    // empty: not at hand, the rates must do
 };
 
 // The shares of those rates that this program is taken to reach. quern bench prints how right that was; docs/scale.md
@@ -27,8 +35,6 @@ struct Machine {
 struct Efficiency {
   double read = 1;           // weights, keys and values from memory
   double matrix = 1;         // the peak of the weights' arithmetic, many rows at a time
-  double tile_int8 = 1;      // the same where tiles do it
-  double tile_bf16 = 1;      // and for bf16
   double attention = 1;      // the peak of its arithmetic, many rows at a time
   double layer_seconds = 0;  // per layer and step: threads meeting, small operations
 };
@@ -37,9 +43,18 @@ extern const Efficiency kExpectedEfficiency;
 // One forward pass. Matrices are read while they are computed with; so are keys, values and states:
 //   t(weight bytes / read, operations / peak) + t(key and value bytes / read, attention operations / peak)
 //   + t(state bytes / read, recurrent operations / f32) + layers * layer_seconds
-// with every rate times its efficiency, the weights' operations by tiles where there are any, and t(a, b) = (a^3 +
-// b^3)^(1/3): about the longer one.
+// with every rate times its efficiency, and t(a, b) = (a^3 + b^3)^(1/3): about the longer one.
 double StepSeconds(const model::StepWork& work, int n_layers, const Machine& machine, const Efficiency& efficiency);
+
+// The same from measured costs, which know reading and computing together, for each type and number of rows:
+//   sum of weights * cost(type, rows that meet them) + attention operations * cost + activation bytes / read
+//   + the last two terms as above.
+double StepSeconds(const model::ModelWork& model, const model::StepShape& step, int n_layers, const Machine& machine,
+                   const Efficiency& efficiency);
+
+// Between two measured numbers of rows the cost lies on the line through both; beyond the last it grows in proportion.
+// 0 for no rows.
+double CostAt(std::span<const kernels::RowCost> costs, double n_rows);
 
 // What a test of so many tokens takes, step by step: either a prompt, or generate tokens of each of batch sequences.
 struct Workload {
@@ -69,6 +84,7 @@ void ForSteps(const Workload& run, const Step& step) {
   }
 }
 
+// By the machine's costs where it has them.
 double PredictSeconds(const model::ModelWork& model, int n_layers, const model::KvWork& kv, const Workload& run,
                       const Machine& machine, const Efficiency& efficiency = kExpectedEfficiency);
 

@@ -22,35 +22,6 @@ constexpr int64_t kMaxSide = int64_t{1} << 26;
 // 256 times a sum of products with it is still a number.
 constexpr float kMaxF8Scale = 0x1p96F;
 
-// What kernels compute with for a stored type; kBool for "nothing".
-DType ComputeType(DType stored) {
-  switch (stored) {
-    case DType::kF32:
-    case DType::kF16:
-    case DType::kBF16:
-    case DType::kF8E4M3:
-    case DType::kQ8_0:
-    case DType::kQ4_0:
-    case DType::kQ4K:
-    case DType::kQ5K:
-    case DType::kQ6K:
-      return stored;
-    case DType::kQ5_0:
-    case DType::kIQ4NL:
-    case DType::kIQ4XS:
-    case DType::kMXFP4:
-      return DType::kQ8_0;
-    case DType::kQ3K:
-      return DType::kQ6K;
-    case DType::kQ4_1:
-    case DType::kQ5_1:
-    case DType::kQ2K:
-      return DType::kF16;
-    default:
-      return DType::kBool;
-  }
-}
-
 uint16_t Load16(const std::byte* p) {
   uint16_t v;
   std::memcpy(&v, p, sizeof(v));
@@ -239,6 +210,34 @@ Result<Matrix> Matrix::WithShape(DType type, int64_t rows, int64_t cols) {
   m.cols_ = cols;
   m.group_bytes_ = PackedGroupBytes(m.type_, cols);
   return m;
+}
+
+DType ComputeType(DType stored) {
+  switch (stored) {
+    case DType::kF32:
+    case DType::kF16:
+    case DType::kBF16:
+    case DType::kF8E4M3:
+    case DType::kQ8_0:
+    case DType::kQ4_0:
+    case DType::kQ4K:
+    case DType::kQ5K:
+    case DType::kQ6K:
+      return stored;
+    case DType::kQ5_0:
+    case DType::kIQ4NL:
+    case DType::kIQ4XS:
+    case DType::kMXFP4:
+      return DType::kQ8_0;
+    case DType::kQ3K:
+      return DType::kQ6K;
+    case DType::kQ4_1:
+    case DType::kQ5_1:
+    case DType::kQ2K:
+      return DType::kF16;
+    default:
+      return DType::kBool;
+  }
 }
 
 size_t Matrix::BytesWhenPacked(DType stored, int64_t rows, int64_t cols) {

@@ -15,6 +15,9 @@
 
 namespace quern::kernels {
 
+// What kernels compute with for a stored type; kBool: for this one nothing.
+DType ComputeType(DType stored);
+
 struct PackOptions {
   PackedArena* arena = nullptr;  // null: the matrix has memory of its own
   ThreadPool* pool = nullptr;    // null: the calling thread packs

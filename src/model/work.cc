@@ -67,20 +67,24 @@ Operations& Operations::operator+=(const Operations& other) {
   return *this;
 }
 
-void MatrixWork::Add(DType type, int64_t n_parameters, double n_bytes) {
+void MatrixWork::Add(DType type, int64_t n_out, int64_t n_in, double n_bytes) {
+  const int64_t n_parameters = n_out * n_in;
   bytes += n_bytes;
+  outputs += static_cast<double>(n_out);
+  weights[type] += static_cast<double>(n_parameters);
   KindOf(per_row, type) += 2.0 * static_cast<double>(n_parameters);
 }
 
 MatrixWork& MatrixWork::operator+=(const MatrixWork& other) {
   bytes += other.bytes;
+  outputs += other.outputs;
+  for (const auto& [type, n] : other.weights) weights[type] += n;
   per_row += other.per_row;
   return *this;
 }
 
-double ModelWork::ExpertBytes(double n_rows) const {
-  if (n_experts == 0) return 0;
-  return experts.bytes * (1 - std::pow(1 - experts_used / n_experts, n_rows));
+double ModelWork::ExpertShare(double n_rows) const {
+  return n_experts == 0 ? 0 : 1 - std::pow(1 - experts_used / n_experts, n_rows);
 }
 
 ModelWork WorkOf(const Checkpoint& checkpoint) {
@@ -103,11 +107,12 @@ ModelWork WorkOf(const Checkpoint& checkpoint) {
       group = &work.experts;
     }
     const auto n_bytes = static_cast<double>(tensor.bytes.size());
-    group->Add(tensor.dtype, tensor.n_elements(), n_bytes);
+    group->Add(tensor.dtype, tensor.shape[0], tensor.shape[1], n_bytes);
     const bool left_out = LastLayerLeavesRowsOut(config) && tensor.name.starts_with(last) &&
                           !Has(tensor.name, ".k_proj.") && !Has(tensor.name, ".v_proj.");
     if (!left_out) continue;
-    (group == &work.experts ? work.last_experts : work.last_dense).Add(tensor.dtype, tensor.n_elements(), n_bytes);
+    (group == &work.experts ? work.last_experts : work.last_dense)
+        .Add(tensor.dtype, tensor.shape[0], tensor.shape[1], n_bytes);
   }
   return work;
 }
@@ -115,34 +120,48 @@ ModelWork WorkOf(const Checkpoint& checkpoint) {
 ModelWork WorkOf(const ModelConfig& config, DType type, double bytes_per_weight) {
   ModelWork work = ShapeWork(config);
   int layer = 0;
-  const auto add_as = [&](DType t, double bytes, MatrixWork& group, MatrixWork& last, int64_t n) {
-    group.Add(t, n, bytes * static_cast<double>(n));
-    if (layer + 1 == config.n_layers && LastLayerLeavesRowsOut(config)) last.Add(t, n, bytes * static_cast<double>(n));
+  const auto add_as = [&](DType t, double bytes, MatrixWork& group, MatrixWork& last, int64_t n_out, int64_t n_in) {
+    const double n_bytes = bytes * static_cast<double>(n_out * n_in);
+    group.Add(t, n_out, n_in, n_bytes);
+    if (layer + 1 == config.n_layers && LastLayerLeavesRowsOut(config)) last.Add(t, n_out, n_in, n_bytes);
   };
-  const auto add_dense = [&](int64_t n) { add_as(type, bytes_per_weight, work.dense, work.last_dense, n); };
-  const auto add_keys = [&](int64_t n) { work.dense.Add(type, n, bytes_per_weight * static_cast<double>(n)); };
+  const auto add_dense = [&](int64_t n_out, int64_t n_in) {
+    add_as(type, bytes_per_weight, work.dense, work.last_dense, n_out, n_in);
+  };
+  const auto add_keys = [&](int64_t n_out, int64_t n_in) {
+    work.dense.Add(type, n_out, n_in, bytes_per_weight * static_cast<double>(n_out * n_in));
+  };
+  const auto add_ffn = [&](int64_t d_ff) {
+    add_dense(2 * d_ff, config.d_model);
+    add_dense(config.d_model, d_ff);
+  };
   const int64_t d = config.d_model;
   const int64_t queries = int64_t{config.n_heads} * config.head_dim;
   const int64_t values = int64_t{config.n_linear_value_heads} * config.linear_value_dim;
   for (; layer < config.n_layers; ++layer) {
     if (config.KindOf(layer) == LayerKind::kGatedDeltaNet) {
-      add_dense(d * (config.ConvChannels() + 2 * values + 2 * int64_t{config.n_linear_value_heads}));
+      add_dense(config.ConvChannels() + values + 2 * int64_t{config.n_linear_value_heads}, d);
+      add_dense(d, values);
     } else {
       const int64_t keys = int64_t{config.n_kv_heads} * config.head_dim;
-      add_dense(d * ((config.attention_gate ? 3 : 2) * queries));
-      add_keys(d * 2 * keys);
+      add_dense((config.attention_gate ? 2 : 1) * queries, d);
+      add_dense(d, queries);
+      add_keys(2 * keys, d);
     }
     if (!config.IsMoeLayer(layer)) {
-      add_dense(3 * d * config.d_ff);
+      add_ffn(config.d_ff);
       continue;
     }
-    add_as(type, bytes_per_weight, work.experts, work.last_experts,
-           int64_t{config.n_experts} * 3 * d * config.d_ff_expert);
-    add_dense(3 * d * config.d_ff_shared);
-    const int64_t router = d * (config.n_experts + (config.d_ff_shared > 0 ? 1 : 0));
-    add_as(DType::kF32, 4.0, work.dense, work.last_dense, router);
+    const auto add_experts = [&](int64_t n_out, int64_t n_in) {
+      add_as(type, bytes_per_weight, work.experts, work.last_experts, config.n_experts * n_out, n_in);
+    };
+    add_experts(2 * int64_t{config.d_ff_expert}, d);
+    add_experts(d, config.d_ff_expert);
+    if (config.d_ff_shared > 0) add_ffn(config.d_ff_shared);
+    const int64_t n_routed = config.n_experts + (config.d_ff_shared > 0 ? 1 : 0);
+    add_as(DType::kF32, 4.0, work.dense, work.last_dense, n_routed, d);
   }
-  work.head.Add(type, d * config.vocab, bytes_per_weight * static_cast<double>(d * config.vocab));
+  work.head.Add(type, config.vocab, d, bytes_per_weight * static_cast<double>(d * config.vocab));
   return work;
 }
 
@@ -166,6 +185,19 @@ KvWork KvWorkOf(const ModelConfig& config, kernels::KvTypes types) {
           .bf16_share = share(kernels::KvType::kBF16)};
 }
 
+double ActivationBytes(const ModelWork& model, const StepShape& step) {
+  constexpr double kTimes = 4;
+  const double chosen = model.n_experts > 0 ? model.experts_used / model.n_experts : 0;
+  return kTimes * sizeof(float) *
+         (step.n_rows * (model.dense.outputs + chosen * model.experts.outputs) +
+          step.n_logit_rows * model.head.outputs);
+}
+
+double AttentionOps(const ModelWork& model, const StepShape& step) {
+  const double left_out = (step.n_rows - step.n_logit_rows) / step.n_rows;
+  return model.attention_ops_per_pair * step.pairs * (1 - model.last_attention_share * left_out);
+}
+
 StepWork WorkOf(const ModelWork& model, const StepShape& step, const KvWork& kv) {
   StepWork work;
   work.weight_bytes =
@@ -183,8 +215,7 @@ StepWork WorkOf(const ModelWork& model, const StepShape& step, const KvWork& kv)
   if (model.n_experts > 0) {
     work.ops += model.last_experts.per_row * (-left_out * model.experts_used / model.n_experts);
   }
-  const double attention =
-      model.attention_ops_per_pair * step.pairs * (1 - model.last_attention_share * left_out / step.n_rows);
+  const double attention = AttentionOps(model, step);
   // A dot product takes half as many 16-bit integers as 8-bit ones, so one operation counts for two.
   work.attention = {.int8 = 2 * attention * kv.i16_share,
                     .bf16 = attention * kv.bf16_share,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 
 #include "model/checkpoint.h"
 #include "model/config.h"
@@ -20,12 +21,16 @@ struct Operations {
   Operations operator*(double factor) const { return {int8 * factor, bf16 * factor, f32 * factor}; }
 };
 
-// A group of matrices: bytes as stored, and operations for each row that passes them.
+// A group of matrices: bytes as stored, outputs of all together, numbers of weights by stored type, and operations for
+// each row that passes them.
 struct MatrixWork {
   double bytes = 0;
+  double outputs = 0;
+  std::map<DType, double> weights;
   Operations per_row;
 
-  void Add(DType type, int64_t n_parameters, double n_bytes);
+  // [n_out, n_in] weights.
+  void Add(DType type, int64_t n_out, int64_t n_in, double n_bytes);
   MatrixWork& operator+=(const MatrixWork& other);
 };
 
@@ -45,9 +50,10 @@ struct ModelWork {
   double state_bytes = 0;             // matrices of the recurrent state of one sequence
   double recurrent_ops_per_row = 0;
 
-  // All bytes that a step over n_rows rows reads of the experts when each row chooses its own at random:
-  // bytes * (1 - (1 - used / n)^n_rows).
-  double ExpertBytes(double n_rows) const;
+  // The share of the experts that n_rows rows meet when each chooses its own at random: 1 - (1 - used / n)^n_rows.
+  double ExpertShare(double n_rows) const;
+  // All bytes that a step over n_rows rows reads of them.
+  double ExpertBytes(double n_rows) const { return experts.bytes * ExpertShare(n_rows); }
 };
 
 // Counts what is in the file. The multi-token prediction head, which a step of the model does not pass, is left out.
@@ -88,5 +94,12 @@ struct StepWork {
 };
 
 StepWork WorkOf(const ModelWork& model, const StepShape& step, const KvWork& kv);
+
+// Activations that the step moves through memory: each output of a matrix is fetched and written, and read twice more,
+// by what comes next (a norm, SwiGLU, the sum over experts) and as the next matrix's input.
+double ActivationBytes(const ModelWork& model, const StepShape& step);
+
+// Multiplications and additions of the step's attention, whatever they are done in.
+double AttentionOps(const ModelWork& model, const StepShape& step);
 
 }  // namespace quern::model

@@ -40,6 +40,11 @@ TEST(Work, FormulasCountWhatTheFilesHold) {
     EXPECT_EQ(counted.last_dense.bytes, formula.last_dense.bytes);
     EXPECT_EQ(counted.last_experts.bytes, formula.last_experts.bytes);
     EXPECT_GT(counted.last_dense.bytes, 0);
+    EXPECT_EQ(counted.dense.outputs, formula.dense.outputs);
+    EXPECT_EQ(counted.experts.outputs, formula.experts.outputs);
+    EXPECT_EQ(counted.head.outputs, formula.head.outputs);
+    EXPECT_EQ(counted.dense.weights, formula.dense.weights);
+    EXPECT_EQ(counted.experts.weights, formula.experts.weights);
     EXPECT_EQ(counted.dense.per_row.f32 + counted.experts.per_row.f32,
               counted.dense.bytes / 2 + counted.experts.bytes / 2);
     ++n;
