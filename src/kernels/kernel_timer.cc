@@ -1,10 +1,12 @@
 #include "kernels/kernel_timer.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <random>
 #include <span>
+#include <utility>
 
 #include "base/check.h"
 
@@ -14,8 +16,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kMemoryBytes = size_t{512} << 20;  // beyond every cache of the machines we know
-constexpr double kRunSeconds = 0.01;                // at least so long is timed at a time
-constexpr int kRepeats = 3;
+constexpr double kRunSeconds = 0.006;               // at least so long is timed at a time
+// Taken in rounds over all that is measured, so that a disturbance of some tenths of a second spoils few of each.
+constexpr int kRounds = 5;
 
 // As large as what a layer of the published models reads in one call.
 constexpr int64_t kCostRows = 4096;
@@ -25,6 +28,11 @@ constexpr double kLongSeconds = 0.1;
 
 constexpr int kDepth = 8192;
 constexpr int kPromptRows = 256;
+
+double Median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
 
 // Median seconds of run(), after one run that is not counted.
 template <typename Run>
@@ -42,8 +50,7 @@ double MedianSeconds(int n_repeats, const Run& run) {
     } while (passed < kRunSeconds);
     seconds.push_back(passed / n);
   }
-  std::ranges::sort(seconds);
-  return seconds[seconds.size() / 2];
+  return Median(std::move(seconds));
 }
 
 // Between -1 and 1.
@@ -135,7 +142,7 @@ class Layers {
     std::vector<float> out(q.size());
     AttentionScratch scratch;
     const float scale = 1 / std::sqrt(static_cast<float>(layout_.head_dim));
-    return MedianSeconds(kRepeats, [&] {
+    return MedianSeconds(1, [&] {
       const Pages& pages = pages_[next_++ % pages_.size()];
       std::vector<AttentionRow> rows;
       for (int r = 0; r < n_rows; ++r) {
@@ -198,11 +205,18 @@ double MatrixTimer::Seconds(int n_rows, int n_repeats, ThreadPool& pool) {
 
 Result<std::vector<RowCost>> MeasureRowCosts(DType type, ThreadPool& pool) {
   QUERN_ASSIGN(MatrixTimer timer, MatrixTimer::Create(type, kCostRows, kCostCols));
+  std::array<std::vector<double>, std::size(kCostPoints)> seconds;
+  size_t n_points = seconds.size();
+  for (int round = 0; round < kRounds; ++round) {
+    for (size_t i = 0; i < n_points; ++i) {
+      seconds[i].push_back(timer.Seconds(kCostPoints[i], 1, pool));
+      if (seconds[i].back() > kLongSeconds) n_points = i + 1;
+    }
+  }
   std::vector<RowCost> costs;
-  for (const int n_rows : kCostPoints) {
-    const double seconds = timer.Seconds(n_rows, kRepeats, pool);
-    costs.push_back({static_cast<double>(n_rows), seconds / static_cast<double>(kCostRows * kCostCols)});
-    if (seconds > kLongSeconds) break;
+  for (size_t i = 0; i < n_points; ++i) {
+    costs.push_back(
+        {static_cast<double>(kCostPoints[i]), Median(seconds[i]) / static_cast<double>(kCostRows * kCostCols)});
   }
   return costs;
 }
@@ -210,8 +224,12 @@ Result<std::vector<RowCost>> MeasureRowCosts(DType type, ThreadPool& pool) {
 Result<PairCost> MeasurePairCost(const KvLayout& layout, int n_heads, ThreadPool& pool) {
   QUERN_ASSIGN(Layers layers, Layers::Create(layout));
   const double n_pairs = kPromptRows * (kDepth - (kPromptRows - 1) / 2.0);
-  return PairCost{.one_row = layers.Seconds(1, n_heads, pool) / kDepth,
-                  .many_rows = layers.Seconds(kPromptRows, n_heads, pool) / n_pairs};
+  std::vector<double> one, many;
+  for (int round = 0; round < kRounds; ++round) {
+    one.push_back(layers.Seconds(1, n_heads, pool));
+    many.push_back(layers.Seconds(kPromptRows, n_heads, pool));
+  }
+  return PairCost{.one_row = Median(std::move(one)) / kDepth, .many_rows = Median(std::move(many)) / n_pairs};
 }
 
 }  // namespace quern::kernels

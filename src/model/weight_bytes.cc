@@ -17,8 +17,10 @@ uint64_t BytesOf(const StoredTensor& tensor, bool tied) {
   if (tensor.shape.size() != 2 || name.ends_with(".conv1d.weight")) return as_f32;
   const uint64_t packed = kernels::Matrix::BytesWhenPacked(tensor.dtype, tensor.shape[0], tensor.shape[1]);
   if (!name.ends_with("embed_tokens.weight")) return packed;
-  // Rows are looked up where they are mapped; as a head the same tensor is packed besides.
-  return tensor.bytes.size() + (tied && name == "model.embed_tokens.weight" ? packed : 0);
+  // Rows are looked up where they are mapped, or in the head that shares them (WeightLoader::ShareHead).
+  const bool is_head = tied && name == "model.embed_tokens.weight";
+  if (is_head && kernels::ComputeType(tensor.dtype) == tensor.dtype) return packed;
+  return tensor.bytes.size() + (is_head ? packed : 0);
 }
 
 }  // namespace

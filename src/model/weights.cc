@@ -40,6 +40,7 @@ const char* HeadName(const ModelConfig& config) {
 }  // namespace
 
 void EmbeddingTable::Read(TokenId id, float* out) const {
+  if (head.rows() > 0) return head.ReadRow(id, out);
   kernels::DequantizeRow(dtype, rows + static_cast<size_t>(id) * row_bytes, d_model, out);
 }
 
@@ -149,7 +150,14 @@ Result<EmbeddingTable> WeightLoader::EmbeddingOf(std::string_view name, int64_t 
   return EmbeddingTable{.dtype = tensor->dtype,
                         .d_model = cols,
                         .row_bytes = RowBytes(tensor->dtype, cols),
-                        .rows = tensor->bytes.data()};
+                        .rows = tensor->bytes.data(),
+                        .head = {}};
+}
+
+void WeightLoader::ShareHead(const kernels::Matrix& head, EmbeddingTable* embedding) {
+  if (head.type() != embedding->dtype) return;
+  embedding->head = head;
+  n_bytes_ -= static_cast<uint64_t>(head.rows()) * embedding->row_bytes;
 }
 
 Result<std::vector<float>> WeightLoader::NormOf(std::string_view name, int64_t size) {
@@ -272,6 +280,7 @@ Result<Weights> LoadWeights(const Checkpoint& checkpoint, const ProgressFn& prog
   }
   QUERN_ASSIGN(w.final_norm, loader.NormOf("model.norm.weight", config.d_model));
   QUERN_ASSIGN(w.lm_head, loader.MatrixOf(HeadName(config), config.vocab, config.d_model, "lm_head"));
+  if (config.tied_embeddings) loader.ShareHead(w.lm_head, &w.embedding);
   if (config.n_mtp_layers > 0) {
     QUERN_ASSIGN(w.mtp, loader.Mtp(w.embedding));
   }

@@ -72,7 +72,8 @@ struct EmbeddingTable {
   DType dtype = DType::kF32;
   int64_t d_model = 0;
   size_t row_bytes = 0;
-  const std::byte* rows = nullptr;  // [vocab, row_bytes]
+  const std::byte* rows = nullptr;  // [vocab, row_bytes], where the file is mapped
+  kernels::Matrix head;             // not empty: the same rows packed, to be read instead
 
   void Read(TokenId id, float* out) const;  // out: [d_model]
 };
@@ -126,6 +127,8 @@ class WeightLoader {
   // The same converted to f32, whatever the checkpoint holds; one row may be stored without its dim of one.
   Result<kernels::Matrix> F32MatrixOf(std::string_view name, int64_t rows, int64_t cols, std::string_view tensor_class);
   Result<EmbeddingTable> EmbeddingOf(std::string_view name, int64_t rows, int64_t cols);
+  // Of tied embeddings one copy is enough: rows are read from the head, unless packing it has converted them.
+  void ShareHead(const kernels::Matrix& head, EmbeddingTable* embedding);
 
   // The weights of a norm that multiplies: 1 is added where the file stores the distance from one.
   Result<std::vector<float>> NormOf(std::string_view name, int64_t size);
