@@ -9,8 +9,10 @@
 #include <cstring>
 
 #include "base/json.h"
+#include "kernels/dequantize.h"
 #include "model/golden_case.h"
 #include "model/safetensors.h"
+#include "model/weights.h"
 
 namespace quern::model {
 namespace {
@@ -119,6 +121,25 @@ TEST_P(GgufModel, DescribesItsTypes) {
     }
   }
   EXPECT_EQ(n_parameters, runner.model().config().CountParameters());
+}
+
+// Tied, they come from the packed head.
+TEST_P(GgufModel, EmbeddingRowsAreThoseOfTheFile) {
+  const Runner runner(GgufFolder() / (std::string(std::get<0>(GetParam()).name) + ".gguf"));
+  const ModelConfig& config = runner.model().config();
+  const EmbeddingTable& embedding = runner.model().weights()->embedding;
+  EXPECT_EQ(embedding.head.rows() > 0, config.tied_embeddings);
+  const StoredTensor* stored = runner.model().checkpoint().Find("model.embed_tokens.weight");
+  ASSERT_NE(stored, nullptr);
+  const auto d_model = static_cast<size_t>(config.d_model);
+  std::vector<float> seen(d_model), expected(d_model);
+  for (TokenId id = 0; id < config.vocab; ++id) {
+    embedding.Read(id, seen.data());
+    const size_t row_bytes = RowBytes(stored->dtype, config.d_model);
+    kernels::DequantizeRow(stored->dtype, stored->bytes.data() + static_cast<size_t>(id) * row_bytes, config.d_model,
+                           expected.data());
+    ASSERT_EQ(seen, expected) << "token " << id;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GgufModel,
