@@ -30,8 +30,8 @@ struct Machine {
   KernelCosts costs;    // empty: not at hand, the rates must do
 };
 
-// The shares of those rates that this program is taken to reach. quern bench prints how right that was; docs/scale.md
-// says what the expected ones rest on.
+// The shares of those rates that this program is taken to reach; docs/scale.md says what the expected ones rest on.
+// Where costs are known, they replace matrix, and attention but for the recurrence.
 struct Efficiency {
   double read = 1;           // weights, keys and values from memory
   double matrix = 1;         // the peak of the weights' arithmetic, many rows at a time
@@ -49,6 +49,7 @@ double StepSeconds(const model::StepWork& work, int n_layers, const Machine& mac
 // The same from measured costs, which know reading and computing together, for each type and number of rows:
 //   sum of weights * cost(type, rows that meet them) + attention operations * cost + activation bytes / read
 //   + the last two terms as above.
+// machine.costs must have every type of the model.
 double StepSeconds(const model::ModelWork& model, const model::StepShape& step, int n_layers, const Machine& machine,
                    const Efficiency& efficiency);
 

@@ -213,17 +213,8 @@ Result<Matrix> Matrix::WithShape(DType type, int64_t rows, int64_t cols) {
 }
 
 DType ComputeType(DType stored) {
+  if (CanPack(stored)) return stored;
   switch (stored) {
-    case DType::kF32:
-    case DType::kF16:
-    case DType::kBF16:
-    case DType::kF8E4M3:
-    case DType::kQ8_0:
-    case DType::kQ4_0:
-    case DType::kQ4K:
-    case DType::kQ5K:
-    case DType::kQ6K:
-      return stored;
     case DType::kQ5_0:
     case DType::kIQ4NL:
     case DType::kIQ4XS:
